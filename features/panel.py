@@ -1,0 +1,260 @@
+"""The one data contract: session-by-session therapy data, checked at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.columns import Columns
+from features.door import Door
+from features.errors import OptionError, PanelError, check_option, listed
+from features.measures import Better, Measure, measure
+
+Timing = Literal["after", "before"]
+
+
+class Panel:
+    """Sessions of patients in therapists, validated; everything inside the engine takes one of these.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        One row a session: patient, session number and/or time, outcome, alliance, covariates; therapist optional.
+    patients : DataFrame, optional
+        One row a patient: identifier, intake columns (numbers, categories, booleans), therapist optional. Patients
+        without sessions are allowed; patients with sessions must be in the table.
+    therapists : DataFrame, optional
+        One row a therapist: identifier and characteristics.
+    columns : Columns
+        Which column plays which role.
+    timing : {"after", "before"}
+        Whether the alliance of a row is rated after that row's outcome (it can first move the next row's outcome) or
+        before it.
+    missing_codes : sequence of float
+        Values that mark a missing score in the numeric session columns, such as ``(-9, 99)``.
+    measures : mapping of str to str or Measure
+        Which instrument a session column is; brings range, direction and reliable change.
+    out_of_range : {"error", "missing"}
+        What happens to a score outside its measure's range.
+    better : {"low", "high"}, optional
+        Which direction of the outcome is improvement; needed only where no measure says so (then "low" is assumed
+        and noted).
+    episodes : {"patient", "patient-therapist"}
+        What one treatment is. With "patient-therapist" a patient who changes therapist counts as two episodes, named
+        ``"p1 / t2"``.
+    names : mapping of {"sessions", "patients", "therapists"} to str, optional
+        What to call the tables in messages, such as the file's name.
+
+    Attributes
+    ----------
+    sessions : DataFrame of n_sessions rows
+        The role columns under the user's names, sorted by patient and session.
+    patients : DataFrame, index patient id, all patients sorted by id
+    therapists : DataFrame, index therapist id
+    outcome, alliance : array of shape (n_sessions,)
+        ``alliance`` is all-NaN where no column plays that role. NaN is missing.
+    session : int array of shape (n_sessions,)
+    time : float array of shape (n_sessions,)
+        ``columns.time`` in its own unit; days since the patient's first session where it held dates; else the session
+        number.
+    calendar : float array of shape (n_sessions,) or None
+        Days since 1970-01-01 where ``columns.time`` held dates.
+    patient_index : int array of shape (n_sessions,)
+        Row of ``patients`` each session belongs to.
+    offsets : int array of shape (n_patients + 1,)
+        Sessions of patient i stand at ``offsets[i]:offsets[i + 1]``.
+    therapist_index : int array of shape (n_patients,)
+        Row of ``therapists``; -1 where the patient has none.
+    clusters : int array of shape (n_patients,)
+        Therapist of each patient; patients without one are clusters of their own.
+    notes : list of str
+        What was set to missing, assumed or set aside, with counts.
+
+    Raises
+    ------
+    PanelError
+        When the tables break the contract. Every kind of problem is reported, with patients and a remedy.
+    """
+
+    def __init__(
+        self,
+        sessions: pd.DataFrame,
+        patients: pd.DataFrame | None = None,
+        therapists: pd.DataFrame | None = None,
+        *,
+        columns: Columns | None = None,
+        timing: Timing = "after",
+        missing_codes: Sequence[float] = (),
+        measures: Mapping[str, str | Measure] | None = None,
+        out_of_range: Literal["error", "missing"] = "error",
+        better: Better | None = None,
+        episodes: Literal["patient", "patient-therapist"] = "patient",
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        check_option("timing", timing, ("after", "before"))
+        check_option("out_of_range", out_of_range, ("error", "missing"))
+        check_option("better", better, (None, "low", "high"))
+        check_option("episodes", episodes, ("patient", "patient-therapist"))
+        self.columns = columns or Columns()
+        self.timing: Timing = timing
+        self.measures = _measures(measures or {}, self.columns)
+        self.notes: list[str] = []
+        self.names = {"sessions": "sessions", "patients": "patients", "therapists": "therapists", **(names or {})}
+        known = self.measures.get(self.columns.outcome)
+        stated = known.better if known is not None else None
+        if better is not None and stated is not None and better != stated:
+            raise OptionError(f"better={better!r} contradicts measure {known.name!r}, where {stated} is better.")  # type: ignore[union-attr]
+        self.better_stated: bool = better is not None or stated is not None
+        self.better: Better = better or stated or "low"
+        door = Door(self.columns, self.measures, self.names, tuple(missing_codes), out_of_range, episodes)
+        self._adopt(*door.clean(sessions, patients, therapists))
+        self.notes.extend(door.notes)
+        if not self.better_stated:
+            self.notes.append(
+                f"No measure or direction was given for {self.columns.outcome!r}: lower scores are taken to be better."
+            )
+
+    # -- construction ---------------------------------------------------------------------------------------------
+
+    def _adopt(self, sessions: pd.DataFrame, patients: pd.DataFrame, therapists: pd.DataFrame, own: pd.Series) -> None:
+        """Take clean, sorted tables as they are; ``own`` is each patient's therapist (missing where none)."""
+        self.sessions, self.patients, self.therapists = sessions, patients, therapists
+        self.patient_ids: pd.Index[Any] = patients.index
+        self.therapist_ids: pd.Index[Any] = therapists.index
+        self.patient_index: NDArray[np.intp] = self.patient_ids.get_indexer(pd.Index(sessions[self.columns.patient]))
+        counts = np.bincount(self.patient_index, minlength=len(patients))
+        self.offsets: NDArray[np.intp] = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+        codes = np.full(len(patients), -1, dtype=np.intp)
+        has = own.notna().to_numpy()
+        if has.any():
+            codes[has] = self.therapist_ids.get_indexer(pd.Index(own[has].tolist()))
+        self.therapist_index: NDArray[np.intp] = codes
+        self.clusters: NDArray[np.intp] = codes.copy()
+        self.clusters[~has] = len(therapists) + np.arange(int((~has).sum()))
+        self.outcome = self._floats(self.columns.outcome)
+        self.alliance = (
+            np.full(len(sessions), np.nan) if self.columns.alliance is None else self._floats(self.columns.alliance)
+        )
+        self.session: NDArray[np.intp] = sessions[self.columns.session].to_numpy(dtype=np.intp)
+        name = self.columns.time
+        self.time = self.session.astype(float) if name is None else self._floats(name)
+        self.calendar: NDArray[np.float64] | None = None
+        if sessions.attrs.get("dates") and len(sessions):
+            self.calendar = self.time
+            self.time = self.time - self.time[self.offsets[:-1][self.patient_index]]
+        for array in (self.patient_index, self.offsets, codes, self.clusters, self.outcome, self.alliance, self.time):
+            array.flags.writeable = False
+
+    def _floats(self, column: str) -> NDArray[np.float64]:
+        return self.sessions[column].to_numpy(dtype=float, copy=True)
+
+    def _derived(self, rows: NDArray[Any], who: NDArray[Any]) -> Panel:
+        """A panel of these session rows and these patients, without a second check."""
+        other = object.__new__(Panel)
+        other.__dict__.update({k: v for k, v in self.__dict__.items() if not isinstance(v, np.ndarray)})
+        other.notes = list(self.notes)
+        sessions = self.sessions.iloc[rows].reset_index(drop=True)
+        sessions.attrs = dict(self.sessions.attrs)
+        other._adopt(sessions, self.patients.iloc[who], self.therapists, self._own_therapist().iloc[who])
+        return other
+
+    def _own_therapist(self) -> pd.Series:
+        own = pd.Series([None] * self.n_patients, index=self.patient_ids, dtype=object)
+        has = self.therapist_index >= 0
+        own[has] = self.therapist_ids[self.therapist_index[has]].tolist()
+        return own
+
+    # -- what it holds --------------------------------------------------------------------------------------------
+
+    @property
+    def n_patients(self) -> int:
+        """Number of patients, those without sessions included."""
+        return len(self.patients)
+
+    @property
+    def n_sessions(self) -> int:
+        """Number of session rows over all patients."""
+        return len(self.sessions)
+
+    @property
+    def n_therapists(self) -> int:
+        """Number of therapists who treat at least one of the patients."""
+        return len(np.unique(self.therapist_index[self.therapist_index >= 0]))
+
+    @property
+    def has_alliance(self) -> bool:
+        """Whether a column plays the role of the alliance."""
+        return self.columns.alliance is not None
+
+    @property
+    def outcome_measure(self) -> Measure | None:
+        """The instrument of the outcome, where one was named."""
+        return self.measures.get(self.columns.outcome)
+
+    @property
+    def alliance_measure(self) -> Measure | None:
+        """The instrument of the alliance, where one was named."""
+        return None if self.columns.alliance is None else self.measures.get(self.columns.alliance)
+
+    @property
+    def sessions_per_patient(self) -> NDArray[np.intp]:
+        """Rows of each patient, shape (n_patients,)."""
+        return np.diff(self.offsets)
+
+    def __repr__(self) -> str:
+        return (
+            f"Panel({self.n_patients} patients, {self.n_therapists} therapists, {self.n_sessions} sessions, "
+            f"outcome {self.columns.outcome!r}, alliance {self.columns.alliance!r})"
+        )
+
+    # -- smaller panels -------------------------------------------------------------------------------------------
+
+    def subset(self, who: Iterable[Any] | NDArray[Any]) -> Panel:
+        """Keep some patients: identifiers, or a boolean or integer array over ``patient_ids``."""
+        given = np.asarray(list(who) if not isinstance(who, np.ndarray) else who)
+        if given.dtype == bool:
+            keep = np.flatnonzero(given)
+        elif isinstance(who, np.ndarray) and np.issubdtype(given.dtype, np.integer):
+            keep = np.sort(given)
+        else:
+            keep = self.patient_ids.get_indexer(pd.Index(list(given)))
+            if (keep < 0).any():
+                raise PanelError(f"{self.names['patients']}: there is no patient {listed(given[keep < 0])}.")
+            keep = np.sort(keep)
+        rows = np.flatnonzero(np.isin(self.patient_index, keep))
+        return self._derived(rows, keep)
+
+    def first(self, k: int) -> Panel:
+        """Keep each patient's first ``k`` observed sessions; ``first(0)`` leaves the intake alone."""
+        return self.where(self.occasion < k)
+
+    def where(self, rows: NDArray[np.bool_]) -> Panel:
+        """Keep the session rows marked True, and every patient."""
+        return self._derived(np.flatnonzero(rows), np.arange(self.n_patients))
+
+    @property
+    def occasion(self) -> NDArray[np.intp]:
+        """0 for a patient's first observed session, 1 for the second, ...; shape (n_sessions,)."""
+        return np.arange(self.n_sessions) - self.offsets[self.patient_index]
+
+    def renamed(self, columns: Columns) -> Panel:
+        """The same panel with other roles for columns it already holds (say, no alliance)."""
+        other = self._derived(np.arange(self.n_sessions), np.arange(self.n_patients))
+        other.columns = columns
+        other._adopt(other.sessions, other.patients, other.therapists, self._own_therapist())
+        return other
+
+
+def _measures(given: Mapping[str, str | Measure], columns: Columns) -> dict[str, Measure]:
+    roles = {columns.outcome, columns.alliance, *columns.covariates}
+    for column in given:
+        if column not in roles:
+            raise OptionError(
+                f"measures: {column!r} plays no role; measures are named for the outcome, alliance or a covariate."
+            )
+    return {column: measure(m) if isinstance(m, str) else replace(m) for column, m in given.items()}
