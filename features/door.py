@@ -8,11 +8,44 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from features import checks
+from features import checks, course
+from features.checks import Codes
 from features.columns import DEFAULT_THERAPIST, Columns
+from features.episodes import Treatments, by_episode, by_patient, by_therapist
 from features.errors import PanelError, listed
+from features.intake import clean_intake, coded_intake
 from features.measures import Measure
+from features.shape import identifiers_as_columns, without_row_numbers
+
+LARGEST_SESSION = 100_000  # beyond it a "session number" is a date, a minute or an identifier
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Three clean tables.
+
+    Attributes
+    ----------
+    sessions : DataFrame of n_sessions rows
+        Role columns, sorted by patient and session; ``attrs["dates"]`` where time held dates.
+    patients : DataFrame of n_patients rows, index patient id (sorted)
+    therapists : DataFrame, index therapist id (sorted)
+    patient_index : int array of shape (n_sessions,)
+        Row of ``patients``.
+    own : object Series of n_patients
+        Therapist of each patient, None where there is none.
+    person : int array of shape (n_patients,)
+        Who each patient is, where one person may have several episodes.
+    """
+
+    sessions: pd.DataFrame
+    patients: pd.DataFrame
+    therapists: pd.DataFrame
+    patient_index: NDArray[np.intp]
+    own: pd.Series
+    person: NDArray[np.intp]
 
 
 @dataclass
@@ -22,120 +55,144 @@ class Door:
     columns: Columns
     measures: Mapping[str, Measure]
     names: Mapping[str, str]
-    missing_codes: tuple[float, ...]
+    missing_codes: Codes | Mapping[str, Codes]
     out_of_range: str
     episodes: str
     notes: list[str] = field(default_factory=list)
 
-    def clean(
-        self, sessions: pd.DataFrame, patients: pd.DataFrame | None, therapists: pd.DataFrame | None
-    ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.Series]:
+    def clean(self, sessions: pd.DataFrame, patients: pd.DataFrame | None, therapists: pd.DataFrame | None) -> Tables:
         """Check and sort the three tables. Stages that later ones stand on raise before those begin."""
         columns, names = self.columns, self.names
+        sessions, patients, therapists = self._shaped(sessions, patients, therapists)
+        therapist = self._named_columns(sessions, patients, therapists)
         problems: list[str] = []
-        for key, table in (("sessions", sessions), ("patients", patients), ("therapists", therapists)):
-            if table is None:
+        frame = self._session_frame(sessions, therapist, problems)
+        intake, listed_own = self._patient_frame(frame, patients, therapist, problems)
+        _raise(problems)
+        treated = self._treatments(frame, intake, listed_own, problems)
+        _raise(problems)
+        order = np.argsort(treated.patients.index, kind="stable")
+        intake, own, person = treated.patients.iloc[order], treated.own.iloc[order], treated.person[order]
+        staff = self._therapist_frame(own, therapists, therapist, problems)
+        rank = np.empty(len(order), dtype=np.intp)
+        rank[order] = np.arange(len(order))
+        who = rank[treated.patient_index]
+        rows = np.lexsort((frame[columns.session].to_numpy(), who))
+        who, frame = who[rows], frame.iloc[rows]
+        course.in_order(
+            names["sessions"], columns, frame, who, intake.index, columns.session in sessions.columns, problems
+        )
+        _raise(problems)
+        course.informative(names["sessions"], columns, frame, problems)
+        _raise(problems)
+        clean = pd.DataFrame({columns.patient: intake.index.take(who)})
+        for name in (columns.session, columns.time, *columns.scores):
+            if name is not None:
+                clean[name] = frame[name].to_numpy()
+        clean[columns.session] = clean[columns.session].astype(np.int64)
+        clean.attrs = dict(frame.attrs)
+        kept = [columns.patient, *(c for c in frame.columns if c in clean.columns and c != columns.patient)]
+        clean = clean[kept]
+        course.count_empty(names["sessions"], columns, clean, self.notes)
+        return Tables(clean, intake, staff, who, own, person)
+
+    # -- shape and columns ----------------------------------------------------------------------------------------
+
+    def _shaped(
+        self, sessions: pd.DataFrame, patients: pd.DataFrame | None, therapists: pd.DataFrame | None
+    ) -> tuple[pd.DataFrame, pd.DataFrame | None, pd.DataFrame | None]:
+        """Tables as frames with one header row, distinct names, identifiers in columns, and no exported row numbers."""
+        columns, names, problems = self.columns, self.names, list[str]()
+        given = {"sessions": sessions, "patients": patients, "therapists": therapists}
+        for key, table in given.items():
+            if table is None and key != "sessions":
                 continue
             if not isinstance(table, pd.DataFrame):
-                raise PanelError(f"{names[key]}: a pandas DataFrame is needed, {type(table).__name__} came.")
+                hint = "; read files with personalize.read_panel" if isinstance(table, str) else ""
+                raise PanelError(f"{names[key]}: a pandas DataFrame is needed, {type(table).__name__} came{hint}.")
             checks.duplicated_columns(names[key], table, problems)
         _raise(problems)
+        wanted = (columns.patient, columns.therapist, columns.session, columns.time, columns.episode)
+        shaped = {
+            key: None if table is None else identifiers_as_columns(table, tuple(w for w in wanted if w is not None))
+            for key, table in given.items()
+        }
+        for key in ("patients", "therapists"):
+            table = shaped[key]
+            if table is not None:
+                shaped[key] = without_row_numbers(names[key], table, self.notes)
         if len(sessions) == 0 and patients is None:
             raise PanelError(
                 f"{names['sessions']}: the table has no rows; without a patients table there is nothing to do."
             )
+        assert shaped["sessions"] is not None
+        return shaped["sessions"], shaped["patients"], shaped["therapists"]
 
+    def _named_columns(
+        self, sessions: pd.DataFrame, patients: pd.DataFrame | None, therapists: pd.DataFrame | None
+    ) -> str | None:
+        """Hold every role's column against the tables; return the therapist column's name, None without therapists."""
+        columns, names, problems = self.columns, self.names, list[str]()
         wanted = {"patient": columns.patient, "outcome": columns.outcome}
         if columns.alliance is not None:
             wanted["alliance"] = columns.alliance
         if columns.time is not None:
             wanted["time"] = columns.time
-        if columns.time is None:
+        else:
             wanted["session"] = columns.session
+        if columns.episode is not None:
+            wanted["episode"] = columns.episode
         wanted.update({f"covariates[{i}]": name for i, name in enumerate(columns.covariates)})
         checks.missing_columns(names["sessions"], sessions, wanted, problems)
         if patients is not None:
             checks.missing_columns(names["patients"], patients, {"patient": columns.patient}, problems)
-        therapist = self._therapist_column(sessions, patients, therapists, problems)
+        name = columns.therapist
+        if name is not None and therapists is not None:
+            checks.missing_columns(names["therapists"], therapists, {"therapist": name}, problems)
+        if therapists is not None and name is None:
+            problems.append(
+                f"{names['therapists']}: a therapists table came, but Columns(therapist=None) names no therapist; name "
+                "the column, or leave the table out."
+            )
+        nowhere = name not in sessions.columns and (patients is None or name not in patients.columns)
+        if name is not None and nowhere and (name != DEFAULT_THERAPIST or therapists is not None):
+            problems.append(
+                f"{names['sessions']}: the therapist column {name!r} is in neither the sessions nor the patients "
+                "table; name it with Columns(therapist=...), or pass therapist=None and no therapists table."
+            )
         _raise(problems)
+        return None if nowhere else name
 
-        frame = self._session_frame(sessions, therapist, problems)
-        intake, own = self._patient_frame(frame, patients, therapist, problems)
-        _raise(problems)
-        staff = self._therapist_frame(own, therapists, therapist, problems)
-        self._unique_sessions(frame, problems)
-        _raise(problems)
-        frame = frame.drop(columns=["_therapist"])
-        order = np.lexsort(
-            (frame[columns.session].to_numpy(dtype=float), intake.index.get_indexer(frame[columns.patient]))
-        )
-        frame = frame.iloc[order].reset_index(drop=True)
-        self._informative(frame, problems)
-        _raise(problems)
-        return frame, intake, staff, own
+    def _codes(self, column: str) -> Codes:
+        return self.missing_codes.get(column, ()) if isinstance(self.missing_codes, Mapping) else self.missing_codes
 
-    def _therapist_column(
-        self,
-        sessions: pd.DataFrame,
-        patients: pd.DataFrame | None,
-        therapists: pd.DataFrame | None,
-        problems: list[str],
-    ) -> str | None:
-        """The therapist column's name, or None where there are no therapists; a default name may be absent."""
-        name = self.columns.therapist
-        if name is None:
-            return None
-        in_sessions, in_patients = name in sessions.columns, patients is not None and name in patients.columns
-        if not in_sessions and not in_patients:
-            if name != DEFAULT_THERAPIST or therapists is not None:
-                problems.append(
-                    f"{self.names['sessions']}: the therapist column {name!r} is in neither the sessions nor the "
-                    "patients table; name it with Columns(therapist=...), or pass therapist=None and no therapists table."
-                )
-            return None
-        if therapists is not None:
-            checks.missing_columns(self.names["therapists"], therapists, {"therapist": name}, problems)
-        return name
+    # -- the three tables -----------------------------------------------------------------------------------------
 
-    def _session_frame(
-        self,
-        sessions: pd.DataFrame,
-        therapist: str | None,
-        problems: list[str],
-    ) -> pd.DataFrame:
+    def _session_frame(self, raw: pd.DataFrame, therapist: str | None, problems: list[str]) -> pd.DataFrame:
+        """Role columns of the sessions table as clean values, rows in the order given."""
         columns, table = self.columns, self.names["sessions"]
-        raw = sessions.reset_index(drop=True)
+        raw = raw.reset_index(drop=True)
         patient = checks.ids(table, raw, columns.patient, problems)
         out = pd.DataFrame({columns.patient: patient})
-        in_sessions = therapist is not None and therapist in raw.columns
-        out["_therapist"] = (
-            checks.ids(table, raw, therapist, problems, required=False) if in_sessions and therapist else None
-        )
+        here = therapist is not None and therapist in raw.columns
+        out["_therapist"] = checks.ids(table, raw, str(therapist), problems, required=False) if here else None
+        if columns.episode is not None:
+            out["_episode"] = checks.ids(table, raw, columns.episode, problems)
         is_date = False
         if columns.time is not None:
+            before = len(problems)
             stamps, is_date = checks.dates(table, raw[columns.time], columns.time, patient, problems)
             out[columns.time] = stamps
-            gone = stamps.isna()
-            if gone.any() and not problems:
+            gone = stamps.isna().to_numpy()
+            if gone.any() and len(problems) == before:
                 problems.append(
                     f"{table}: column {columns.time!r} is empty in {int(gone.sum())} rows (patient "
-                    f"{listed(pd.unique(patient[gone]))}); every session needs its time: fill it in, or leave time out."
+                    f"{listed(pd.unique(patient[gone]))}); every session needs its time: fill it in, or leave time out "
+                    "of Columns and number the sessions."
                 )
-        if columns.session in raw.columns:
-            number = checks.numbers(table, raw, columns.session, patient, problems)
-            bad = number.isna() | (number != np.floor(number)) | (number < 0)
-            if bad.any() and not problems:
-                problems.append(
-                    f"{table}: column {columns.session!r} must hold whole numbers from 0; {int(bad.sum())} values are not "
-                    f"(patient {listed(pd.unique(patient[bad]))}, e.g. {raw[columns.session][bad].iloc[0]!r}): number the "
-                    "sessions, or leave the column out and name a time column."
-                )
-            out[columns.session] = number
-        else:
-            out[columns.session] = out.groupby(columns.patient)[columns.time].rank(method="first")
-        scores = [columns.outcome, *([columns.alliance] if columns.alliance else []), *columns.covariates]
-        for column in scores:
-            values = checks.numbers(table, raw, column, patient, problems, self.missing_codes)
+        out[columns.session] = self._session_numbers(raw, out, patient, problems)
+        for column in columns.scores:
+            values = checks.numbers(table, raw, column, patient, problems, self._codes(column), self.notes)
             if column in self.measures:
                 values = checks.in_range(
                     table,
@@ -149,163 +206,130 @@ class Door:
                     self.notes,
                 )
             out[column] = values
-        if is_date:
-            out.attrs["dates"] = True
+        out.attrs["dates"] = is_date
         return out
 
+    def _session_numbers(
+        self, raw: pd.DataFrame, out: pd.DataFrame, patient: pd.Series, problems: list[str]
+    ) -> pd.Series:
+        """Session numbers as given, or the order of the times within each patient."""
+        columns, table = self.columns, self.names["sessions"]
+        if columns.session not in raw.columns:
+            keys = [out[columns.patient], *([out["_episode"]] if columns.episode is not None else [])]
+            return out[columns.time].groupby(keys, dropna=False).rank(method="first")
+        before = len(problems)
+        number = checks.numbers(table, raw, columns.session, patient, problems)
+        if len(problems) > before:
+            return number
+        bad = (number.isna() | (number != np.floor(number)) | (number < 0) | (number > LARGEST_SESSION)).to_numpy()
+        if bad.any():
+            problems.append(
+                f"{table}: column {columns.session!r} must hold whole numbers from 0 to {LARGEST_SESSION}; "
+                f"{int(bad.sum())} values are not (patient {listed(pd.unique(patient[bad]))}, e.g. "
+                f"{listed([raw[columns.session][bad].iloc[0]])}): number the sessions, or leave the column out and "
+                "name a time column."
+            )
+        return number
+
     def _patient_frame(
-        self,
-        frame: pd.DataFrame,
-        patients: pd.DataFrame | None,
-        therapist: str | None,
-        problems: list[str],
+        self, frame: pd.DataFrame, patients: pd.DataFrame | None, therapist: str | None, problems: list[str]
     ) -> tuple[pd.DataFrame, pd.Series]:
-        """Intake table by patient id, and each patient's therapist; renames patients into episodes where asked."""
+        """Intake table by patient id (in the order given), and the therapist it names for each patient."""
         columns, column = self.columns, self.columns.patient
         there = pd.unique(frame[column].dropna())
         if patients is None:
             intake = pd.DataFrame(index=_index(there, column))
-            listed_own = pd.Series(None, index=intake.index, dtype=object)
-        else:
-            table = self.names["patients"]
-            raw = patients.reset_index(drop=True)
-            keys = checks.ids(table, raw, column, problems)
-            repeated = pd.unique(keys[keys.duplicated() & keys.notna()])
-            if len(repeated):
-                problems.append(
-                    f"{table}: patient {listed(repeated)} stands in more than one row; keep one row a patient."
-                )
-            absent = [key for key in there if key not in set(keys)]
-            if absent:
-                hint = ""
-                if {str(k) for k in absent} <= {str(k) for k in keys.dropna()}:
-                    hint = " (the identifiers differ only in being text or numbers: read both tables alike)"
-                problems.append(
-                    f"{table}: patient {listed(absent)} has sessions but no row here{hint}; add the rows, or leave the "
-                    "patients table out."
-                )
-            if problems:
-                return pd.DataFrame(), pd.Series(dtype=object)
-            given = checks.ids(table, raw, therapist, problems, required=False) if therapist in raw.columns else None
-            raw.index = _index(keys, column)
-            listed_own = pd.Series(None if given is None else given.to_numpy(), index=raw.index, dtype=object)
-            intake = raw.drop(columns=[c for c in (column, therapist) if c in raw.columns])
-            _finite_intake(table, intake, problems)
-        if problems:
+            return intake, pd.Series([None] * len(intake), index=intake.index, dtype=object)
+        table = self.names["patients"]
+        raw = patients.reset_index(drop=True)
+        before = len(problems)
+        keys = checks.ids(table, raw, column, problems)
+        part = None
+        if columns.episode is not None and columns.episode in raw.columns:
+            part = checks.ids(table, raw, columns.episode, problems)
+        repeated = keys[pd.DataFrame({"k": keys, "e": part}).duplicated() & keys.notna()]
+        if len(repeated):
+            remedy = "keep one row a patient" if part is None else "keep one row an episode"
+            problems.append(f"{table}: patient {listed(pd.unique(repeated))} stands in more than one row; {remedy}.")
+        known = set(keys)
+        absent = [key for key in there if key not in known]
+        if absent:
+            problems.append(
+                f"{table}: patient {listed(absent)} has sessions but no row here{spelling(absent, known)}; add the "
+                "rows, or leave the patients table out."
+            )
+        in_table = therapist is not None and therapist in raw.columns
+        given = checks.ids(table, raw, str(therapist), problems, required=False) if in_table else None
+        if len(problems) > before:
             return pd.DataFrame(), pd.Series(dtype=object)
-        own, intake = self._who_treats(frame, intake, listed_own, problems)
-        order = np.argsort(intake.index, kind="stable")
-        return intake.iloc[order], own.iloc[order]
+        raw.index = _index(keys, column)
+        own = pd.Series([None] * len(raw) if given is None else given.tolist(), index=raw.index, dtype=object)
+        intake = raw.drop(columns=[c for c in (column, therapist, columns.episode) if c in raw.columns])
+        intake = self._intake(table, intake, problems)
+        if part is not None:
+            intake = intake.set_axis(pd.MultiIndex.from_arrays([list(keys), list(part)]), axis=0)
+            own.index = intake.index
+        return intake, own
 
-    def _who_treats(
-        self,
-        frame: pd.DataFrame,
-        intake: pd.DataFrame,
-        listed_own: pd.Series,
-        problems: list[str],
-    ) -> tuple[pd.Series, pd.DataFrame]:
-        """Reconcile the therapist named in sessions with the one named in patients."""
+    def _intake(self, table: str, raw: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
+        by_column = isinstance(self.missing_codes, Mapping)
+        codes = self.missing_codes if isinstance(self.missing_codes, Mapping) else {}
+        intake = clean_intake(table, raw, codes, problems, self.notes)
+        if not by_column:
+            coded_intake(table, intake, [c for c in self.missing_codes if not isinstance(c, str)], self.notes)
+        return intake
+
+    def _treatments(
+        self, frame: pd.DataFrame, intake: pd.DataFrame, listed_own: pd.Series, problems: list[str]
+    ) -> Treatments:
+        """What one row of the panel's patients is: a patient, an episode, or a patient–therapist pair."""
         column = self.columns.patient
-        pairs = frame.loc[frame["_therapist"].notna(), [column, "_therapist"]].drop_duplicates()
-        several = pd.unique(pairs.loc[pairs[column].duplicated(), column])
+        if self.columns.episode is not None:
+            if self.episodes != "patient":
+                problems.append(f"episodes={self.episodes!r} and Columns(episode=...) exclude each other; keep one.")
+                _raise(problems)
+            return by_episode(frame, column, intake, listed_own, self.names, problems, self.notes)
         if self.episodes == "patient-therapist":
-            split = frame[column].map(str) + " / " + frame["_therapist"].map(lambda t: "none" if t is None else str(t))
-            old = frame[column].copy()
-            frame[column] = split
-            first = pd.DataFrame({"old": old, "own": frame["_therapist"], "new": split}).drop_duplicates("new")
-            idle = intake.index.difference(pd.Index(old.unique()))
-            rows = intake.reindex(pd.Index([*first["old"], *idle]))
-            rows.index = _index([*first["new"], *map(str, idle)], column)
-            own = pd.Series([*first["own"], *listed_own.reindex(idle)], index=rows.index, dtype=object)
-            self.notes.append(f"{len(several)} patients changed therapist; each patient–therapist pair is one episode.")
-            return own.where(own.notna(), None), rows
-        if len(several):
-            problems.append(
-                f"{self.names['sessions']}: the therapist changes within patient {listed(several)}; correct it, or pass "
-                "episodes='patient-therapist' to treat each patient–therapist pair as an episode of its own."
-            )
-            return listed_own, intake
-        own = listed_own.copy()
-        seen = pd.Series(pairs["_therapist"].to_numpy(), index=_index(pairs[column], column), dtype=object)
-        told = own.reindex(seen.index)
-        clash = told.notna() & (told != seen)
-        if clash.any():
-            first_patient = clash[clash].index[0]
-            problems.append(
-                f"{self.names['patients']}: the therapist of patient {listed(clash[clash].index)} differs from the "
-                f"sessions table (e.g. {told[first_patient]!r} here, {seen[first_patient]!r} there); correct one of them."
-            )
-            return own, intake
-        own.loc[seen.index] = seen
-        return own.where(own.notna(), None), intake
+            return by_therapist(frame, column, intake, listed_own, self.names, problems, self.notes)
+        return by_patient(frame, column, intake, listed_own, self.names, problems)
 
     def _therapist_frame(
         self, own: pd.Series, therapists: pd.DataFrame | None, therapist: str | None, problems: list[str]
     ) -> pd.DataFrame:
-        there = sorted(pd.unique(own.dropna()), key=lambda t: (isinstance(t, str), t))
+        there = pd.unique(own.dropna()).tolist()
         if therapists is None or therapist is None:
-            return pd.DataFrame(index=_index(there, therapist or DEFAULT_THERAPIST))
+            return pd.DataFrame(index=_index(sorted(there), therapist or DEFAULT_THERAPIST))
         table = self.names["therapists"]
         raw = therapists.reset_index(drop=True)
+        before = len(problems)
         keys = checks.ids(table, raw, therapist, problems)
         repeated = pd.unique(keys[keys.duplicated() & keys.notna()])
         if len(repeated):
             problems.append(
                 f"{table}: therapist {listed(repeated)} stands in more than one row; keep one row a therapist."
             )
-        absent = [key for key in there if key not in set(keys)]
+        known = set(keys)
+        absent = [key for key in there if key not in known]
         if absent:
-            problems.append(f"{table}: therapist {listed(absent)} treats patients but has no row here; add the rows.")
-        if problems:
+            problems.append(
+                f"{table}: therapist {listed(absent)} treats patients but has no row here{spelling(absent, known)}; "
+                "add the rows, or leave the therapists table out."
+            )
+        if len(problems) > before:
             return pd.DataFrame()
         raw.index = _index(keys, therapist)
-        staff = raw.drop(columns=[therapist])
-        _finite_intake(table, staff, problems)
-        return staff.sort_index()
+        return self._intake(table, raw.drop(columns=[therapist]), problems).sort_index()
 
-    def _unique_sessions(self, frame: pd.DataFrame, problems: list[str]) -> None:
-        columns, table = self.columns, self.names["sessions"]
-        twice = frame.duplicated([columns.patient, columns.session])
-        if twice.any():
-            row = frame[twice].iloc[0]
-            problems.append(
-                f"{table}: {int(twice.sum())} rows repeat a patient and session, first patient {listed([row[columns.patient]])}, "
-                f"session {row[columns.session]:g} (patient {listed(pd.unique(frame.loc[twice, columns.patient]))}); "
-                "keep one row a session, or number the sessions anew."
-            )
-            return
-        if columns.time is None:
-            return
-        ordered = frame.sort_values([columns.patient, columns.session], key=_sortable)
-        same = ordered[columns.patient].eq(ordered[columns.patient].shift())
-        back = same & (ordered[columns.time].diff() < 0)
-        if back.any():
-            problems.append(
-                f"{table}: session numbers and {columns.time!r} run in different orders for patient "
-                f"{listed(pd.unique(ordered.loc[back, columns.patient]))}; correct one of the two."
-            )
 
-    def _informative(self, frame: pd.DataFrame, problems: list[str]) -> None:
-        """Refuse a score that is empty or constant in what is plainly a study, not a short history to forecast from."""
-        columns = self.columns
-        n_patients = frame[columns.patient].nunique()
-        if n_patients < 10 or len(frame) < 2 * n_patients:
-            return
-        for role, column in (("outcome", columns.outcome), ("alliance", columns.alliance)):
-            if column is None:
-                continue
-            known = frame[column].dropna()
-            if len(known) == 0:
-                problems.append(
-                    f"{self.names['sessions']}: column {column!r} (the {role}) is empty in all {len(frame)} rows."
-                )
-            elif known.nunique() == 1:
-                problems.append(
-                    f"{self.names['sessions']}: column {column!r} (the {role}) is {known.iloc[0]:g} in every row; "
-                    "a constant cannot be analysed: name another column."
-                )
-            if problems and role == "alliance":
-                problems[-1] += " To forecast without it, leave the alliance out of Columns."
+def spelling(absent: list[Any], known: set[Any]) -> str:
+    """Say so where identifiers are missing from a table only because two tables spell them differently."""
+    there = {str(key) for key in known if key is not None}
+    if {str(key) for key in absent} <= there:
+        return " (the identifiers differ only in being text or numbers: read both tables alike)"
+    bare = {key.lstrip("0").casefold() for key in there}
+    if {str(key).lstrip("0").casefold() for key in absent} <= bare:
+        return " (the identifiers differ only in leading zeros or capitals: spell them alike in both tables)"
+    return ""
 
 
 def _raise(problems: list[str]) -> None:
@@ -314,18 +338,5 @@ def _raise(problems: list[str]) -> None:
 
 
 def _index(values: Any, name: str) -> pd.Index[Any]:
-    return pd.Index(list(values), name=name)
-
-
-def _finite_intake(table: str, intake: pd.DataFrame, problems: list[str]) -> None:
-    for name in intake.select_dtypes("number"):
-        bad = np.isinf(intake[name].to_numpy(dtype=float, na_value=np.nan))
-        if bad.any():
-            problems.append(
-                f"{table}: column {name!r} has {int(bad.sum())} infinite values (patient "
-                f"{listed(intake.index[bad])}); mark them as missing or correct them."
-            )
-
-
-def _sortable(values: pd.Series) -> pd.Series:
-    return values.map(str) if values.dtype == object else values
+    index: pd.Index[Any] = pd.Index(list(values), name=name)
+    return index

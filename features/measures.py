@@ -12,9 +12,22 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+import pandas as pd
+
 from features.errors import OptionError
 
 Better = Literal["low", "high"]
+Scoring = Literal["sum", "mean"]
+NUMBERS = (
+    "minimum",
+    "maximum",
+    "cutoff",
+    "reliable_change",
+    "reliability",
+    "item_minimum",
+    "item_maximum",
+    "multiply",
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,14 @@ class Measure:
     reversed_items : tuple of int
         Items scored backwards.
     sources : mapping of str to str
-        Where each number was read, by field name.
+        Where each number was read, for which population and at which level, by field name ("range" for minimum, maximum
+        and items).
+    scoring : {"sum", "mean"}
+        How items make the score.
+    multiply : float
+        What that sum or mean is multiplied by.
+    note : str
+        What a user should know, above all what is missing here and why.
     """
 
     name: str
@@ -63,12 +83,28 @@ class Measure:
     subscales: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     reversed_items: tuple[int, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    scoring: Scoring = "sum"
+    multiply: float = 1.0
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.better not in (None, "low", "high"):
             raise OptionError(f"measure {self.name!r}: better={self.better!r} is not allowed; choose 'low' or 'high'.")
         if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
             raise OptionError(f"measure {self.name!r}: minimum {self.minimum} is not below maximum {self.maximum}.")
+        if self.scoring not in ("sum", "mean"):
+            raise OptionError(
+                f"measure {self.name!r}: scoring={self.scoring!r} is not allowed; choose 'sum' or 'mean'."
+            )
+        if self.reliability is not None and not 0 < self.reliability < 1:
+            raise OptionError(f"measure {self.name!r}: reliability {self.reliability} is not between 0 and 1.")
+        low = -float("inf") if self.minimum is None else self.minimum
+        high = float("inf") if self.maximum is None else self.maximum
+        if self.cutoff is not None and not low <= self.cutoff <= high:
+            raise OptionError(f"measure {self.name!r}: cutoff {self.cutoff} is outside the range {low:g}-{high:g}.")
+        numbers = [*self.reversed_items, *(item for scale in self.subscales.values() for item in scale)]
+        if self.items is not None and any(not 1 <= item <= self.items for item in numbers):
+            raise OptionError(f"measure {self.name!r}: item numbers run from 1 to {self.items}; found {numbers}.")
 
 
 def measure(name: str) -> Measure:
@@ -100,16 +136,54 @@ def registry() -> dict[str, Measure]:
 def from_table(name: str, table: Mapping[str, Any]) -> Measure:
     """Build a `Measure` from one TOML table (the registry's own, or one of a user's ``study.toml``)."""
     fields = dict(table)
-    numbers = ("minimum", "maximum", "cutoff", "reliable_change", "reliability", "item_minimum", "item_maximum")
-    for key in numbers:
+    for key in NUMBERS:
         if key in fields:
-            fields[key] = float(fields[key])
+            fields[key] = _number(name, key, fields[key])
     if "subscales" in fields:
-        fields["subscales"] = {scale: tuple(items) for scale, items in fields["subscales"].items()}
+        scales = _mapping(name, "subscales", fields["subscales"])
+        fields["subscales"] = {scale: _items(name, f"subscales.{scale}", items) for scale, items in scales.items()}
     if "reversed_items" in fields:
-        fields["reversed_items"] = tuple(fields["reversed_items"])
+        fields["reversed_items"] = _items(name, "reversed_items", fields["reversed_items"])
+    if "items" in fields:
+        (fields["items"],) = _items(name, "items", [fields["items"]])
+    if "sources" in fields:
+        fields["sources"] = _mapping(name, "sources", fields["sources"])
     unknown = set(fields) - set(Measure.__dataclass_fields__)
     if unknown:
         allowed = ", ".join(key for key in Measure.__dataclass_fields__ if key != "name")
         raise OptionError(f"measure {name!r}: unknown key {sorted(unknown)[0]!r}; allowed are {allowed}.")
     return Measure(name=name, **fields)
+
+
+def _number(name: str, key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise OptionError(f"measure {name!r}: {key} must be a number, {value!r} came.")
+    return float(value)
+
+
+def _items(name: str, key: str, value: object) -> tuple[int, ...]:
+    whole = [item for item in value if isinstance(item, int)] if isinstance(value, (list, tuple)) else None
+    if whole is None or len(whole) != len(value):  # type: ignore[arg-type]
+        raise OptionError(f"measure {name!r}: {key} must hold whole item numbers, {value!r} came.")
+    return tuple(whole)
+
+
+def _mapping(name: str, key: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise OptionError(f"measure {name!r}: {key} must be a table of names, {value!r} came.")
+    return dict(value)
+
+
+def overview() -> pd.DataFrame:
+    """List all instruments of the registry: one row each, missing where no source was found.
+
+    Returns
+    -------
+    DataFrame, index name
+        title, minimum, maximum, better, cutoff, reliable_change, reliability, items, note.
+    """
+    shown = ["title", "minimum", "maximum", "better", "cutoff", "reliable_change", "reliability", "items", "note"]
+    known = registry()
+    table = pd.DataFrame([[getattr(m, key) for key in shown] for m in known.values()], columns=shown)
+    table.index = pd.Index(list(known), name="name")
+    return table

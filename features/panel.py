@@ -35,8 +35,10 @@ class Panel:
     timing : {"after", "before"}
         Whether the alliance of a row is rated after that row's outcome (it can first move the next row's outcome) or
         before it.
-    missing_codes : sequence of float
-        Values that mark a missing score in the numeric session columns, such as ``(-9, 99)``.
+    missing_codes : sequence of float or str, or mapping of column to such a sequence
+        Values (or text) that mark a missing score, such as ``(-9, 99)``. A sequence holds for every score of the
+        sessions table; a mapping names the columns it holds for, in any of the tables: ``{"wai": [9], "age": [999]}``.
+        How many were set to missing stands in ``notes``.
     measures : mapping of str to str or Measure
         Which instrument a session column is; brings range, direction and reliable change.
     out_of_range : {"error", "missing"}
@@ -49,6 +51,8 @@ class Panel:
         ``"p1 / t2"``.
     names : mapping of {"sessions", "patients", "therapists"} to str, optional
         What to call the tables in messages, such as the file's name.
+    labels : mapping of column to str, optional
+        What reports call a column, such as the variable labels of an SPSS file.
 
     Attributes
     ----------
@@ -71,7 +75,9 @@ class Panel:
     therapist_index : int array of shape (n_patients,)
         Row of ``therapists``; -1 where the patient has none.
     clusters : int array of shape (n_patients,)
-        Therapist of each patient; patients without one are clusters of their own.
+        Therapist of each patient; a person without one is a cluster of their own.
+    person_index : int array of shape (n_patients,)
+        Equal numbers mark episodes of one person; all different where each patient is one treatment.
     notes : list of str
         What was set to missing, assumed or set aside, with counts.
 
@@ -89,12 +95,13 @@ class Panel:
         *,
         columns: Columns | None = None,
         timing: Timing = "after",
-        missing_codes: Sequence[float] = (),
+        missing_codes: Sequence[float | str] | Mapping[str, Sequence[float | str]] = (),
         measures: Mapping[str, str | Measure] | None = None,
         out_of_range: Literal["error", "missing"] = "error",
         better: Better | None = None,
         episodes: Literal["patient", "patient-therapist"] = "patient",
         names: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         check_option("timing", timing, ("after", "before"))
         check_option("out_of_range", out_of_range, ("error", "missing"))
@@ -105,28 +112,42 @@ class Panel:
         self.measures = _measures(measures or {}, self.columns)
         self.notes: list[str] = []
         self.names = {"sessions": "sessions", "patients": "patients", "therapists": "therapists", **(names or {})}
-        known = self.measures.get(self.columns.outcome)
-        stated = known.better if known is not None else None
-        if better is not None and stated is not None and better != stated:
-            raise OptionError(f"better={better!r} contradicts measure {known.name!r}, where {stated} is better.")  # type: ignore[union-attr]
-        self.better_stated: bool = better is not None or stated is not None
-        self.better: Better = better or stated or "low"
-        door = Door(self.columns, self.measures, self.names, tuple(missing_codes), out_of_range, episodes)
-        self._adopt(*door.clean(sessions, patients, therapists))
+        known = self.outcome_measure
+        if better is not None and known is not None and known.better not in (None, better):
+            raise OptionError(f"better={better!r} contradicts measure {known.name!r}, where {known.better} is better.")
+        self._set_direction(better)
+        self.labels: dict[str, str] = {str(k): str(v) for k, v in (labels or {}).items()}
+        codes = _codes(missing_codes, self.columns, sessions, patients, therapists)
+        door = Door(self.columns, self.measures, self.names, codes, out_of_range, episodes)
+        clean = door.clean(sessions, patients, therapists)
+        self._adopt(clean.sessions, clean.patients, clean.therapists, clean.patient_index, clean.own, clean.person)
         self.notes.extend(door.notes)
         if not self.better_stated:
-            self.notes.append(
-                f"No measure or direction was given for {self.columns.outcome!r}: lower scores are taken to be better."
-            )
+            self.notes.append(_assumed(self.columns.outcome))
 
     # -- construction ---------------------------------------------------------------------------------------------
 
-    def _adopt(self, sessions: pd.DataFrame, patients: pd.DataFrame, therapists: pd.DataFrame, own: pd.Series) -> None:
+    def _set_direction(self, better: Better | None) -> None:
+        known = self.outcome_measure
+        stated = better or (known.better if known is not None else None)
+        self.better_stated: bool = stated is not None
+        self.better: Better = stated or "low"
+
+    def _adopt(
+        self,
+        sessions: pd.DataFrame,
+        patients: pd.DataFrame,
+        therapists: pd.DataFrame,
+        patient_index: NDArray[np.intp],
+        own: pd.Series,
+        person: NDArray[np.intp],
+        start: NDArray[np.float64] | None = None,
+    ) -> None:
         """Take clean, sorted tables as they are; ``own`` is each patient's therapist (missing where none)."""
         self.sessions, self.patients, self.therapists = sessions, patients, therapists
         self.patient_ids: pd.Index[Any] = patients.index
         self.therapist_ids: pd.Index[Any] = therapists.index
-        self.patient_index: NDArray[np.intp] = self.patient_ids.get_indexer(pd.Index(sessions[self.columns.patient]))
+        self.patient_index: NDArray[np.intp] = patient_index.astype(np.intp)
         counts = np.bincount(self.patient_index, minlength=len(patients))
         self.offsets: NDArray[np.intp] = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
         codes = np.full(len(patients), -1, dtype=np.intp)
@@ -134,21 +155,37 @@ class Panel:
         if has.any():
             codes[has] = self.therapist_ids.get_indexer(pd.Index(own[has].tolist()))
         self.therapist_index: NDArray[np.intp] = codes
+        self.person_index: NDArray[np.intp] = pd.factorize(person)[0].astype(np.intp)
         self.clusters: NDArray[np.intp] = codes.copy()
-        self.clusters[~has] = len(therapists) + np.arange(int((~has).sum()))
-        self.outcome = self._floats(self.columns.outcome)
-        self.alliance = (
-            np.full(len(sessions), np.nan) if self.columns.alliance is None else self._floats(self.columns.alliance)
-        )
+        self.clusters[~has] = len(therapists) + pd.factorize(self.person_index[~has])[0]
         self.session: NDArray[np.intp] = sessions[self.columns.session].to_numpy(dtype=np.intp)
+        self._set_time(start)
+        self._set_scores()
+        for array in (self.patient_index, self.offsets, codes, self.person_index, self.clusters, self.session):
+            array.flags.writeable = False
+
+    def _set_time(self, start: NDArray[np.float64] | None) -> None:
+        """Time in its own unit; for dates the days since ``start``, each patient's first session in the whole panel."""
         name = self.columns.time
         self.time = self.session.astype(float) if name is None else self._floats(name)
         self.calendar: NDArray[np.float64] | None = None
-        if sessions.attrs.get("dates") and len(sessions):
+        if self.sessions.attrs.get("dates"):
             self.calendar = self.time
-            self.time = self.time - self.time[self.offsets[:-1][self.patient_index]]
-        for array in (self.patient_index, self.offsets, codes, self.clusters, self.outcome, self.alliance, self.time):
-            array.flags.writeable = False
+            if start is None:
+                start = np.full(len(self.patients), np.nan)
+                has = np.diff(self.offsets) > 0
+                start[has] = self.time[self.offsets[:-1][has]]
+            self._start = start
+            self.time = self.time - start[self.patient_index]
+            self.calendar.flags.writeable = False
+        self.time.flags.writeable = False
+
+    def _set_scores(self) -> None:
+        name = self.columns.alliance
+        self.outcome = self._floats(self.columns.outcome)
+        self.alliance = np.full(len(self.sessions), np.nan) if name is None else self._floats(name)
+        self.outcome.flags.writeable = False
+        self.alliance.flags.writeable = False
 
     def _floats(self, column: str) -> NDArray[np.float64]:
         return self.sessions[column].to_numpy(dtype=float, copy=True)
@@ -160,7 +197,17 @@ class Panel:
         other.notes = list(self.notes)
         sessions = self.sessions.iloc[rows].reset_index(drop=True)
         sessions.attrs = dict(self.sessions.attrs)
-        other._adopt(sessions, self.patients.iloc[who], self.therapists, self._own_therapist().iloc[who])
+        place = np.full(self.n_patients, -1, dtype=np.intp)
+        place[who] = np.arange(len(who))
+        other._adopt(
+            sessions,
+            self.patients.iloc[who],
+            self.therapists,
+            place[self.patient_index[rows]],
+            self._own_therapist().iloc[who],
+            self.person_index[who],
+            None if self.calendar is None else self._start[who],
+        )
         return other
 
     def _own_therapist(self) -> pd.Series:
@@ -218,23 +265,38 @@ class Panel:
         """Keep some patients: identifiers, or a boolean or integer array over ``patient_ids``."""
         given = np.asarray(list(who) if not isinstance(who, np.ndarray) else who)
         if given.dtype == bool:
+            if given.shape != (self.n_patients,):
+                raise PanelError(f"subset: a mask of {given.size} values came for {self.n_patients} patients.")
             keep = np.flatnonzero(given)
         elif isinstance(who, np.ndarray) and np.issubdtype(given.dtype, np.integer):
-            keep = np.sort(given)
+            keep = given
+            outside = (keep < 0) | (keep >= self.n_patients)
+            if outside.any():
+                raise PanelError(
+                    f"subset: an integer array holds rows of patients, 0 to {self.n_patients - 1}; "
+                    f"{listed(keep[outside])} is not one. For identifiers pass a list."
+                )
         else:
-            keep = self.patient_ids.get_indexer(pd.Index(list(given)))
+            keep = self.patient_ids.get_indexer(pd.Index(list(who)))
             if (keep < 0).any():
                 raise PanelError(f"{self.names['patients']}: there is no patient {listed(given[keep < 0])}.")
-            keep = np.sort(keep)
-        rows = np.flatnonzero(np.isin(self.patient_index, keep))
-        return self._derived(rows, keep)
+        keep = np.sort(keep)
+        twice = keep[1:][keep[1:] == keep[:-1]]
+        if len(twice):
+            raise PanelError(f"subset: patient {listed(self.patient_ids[np.unique(twice)])} is named more than once.")
+        chosen = np.zeros(self.n_patients, dtype=bool)
+        chosen[keep] = True
+        return self._derived(np.flatnonzero(chosen[self.patient_index]), keep)
 
     def first(self, k: int) -> Panel:
         """Keep each patient's first ``k`` observed sessions; ``first(0)`` leaves the intake alone."""
         return self.where(self.occasion < k)
 
     def where(self, rows: NDArray[np.bool_]) -> Panel:
-        """Keep the session rows marked True, and every patient."""
+        """Keep the session rows marked True, and every patient; dated time still counts from the first session."""
+        rows = np.asarray(rows)
+        if rows.dtype != bool or rows.shape != (self.n_sessions,):
+            raise PanelError(f"where: a boolean mask of {self.n_sessions} values is needed, one a session row.")
         return self._derived(np.flatnonzero(rows), np.arange(self.n_patients))
 
     @property
@@ -243,11 +305,54 @@ class Panel:
         return np.arange(self.n_sessions) - self.offsets[self.patient_index]
 
     def renamed(self, columns: Columns) -> Panel:
-        """The same panel with other roles for columns it already holds (say, no alliance)."""
+        """The same panel with other roles for score columns it already holds (say, no alliance).
+
+        Identifiers, session and time stay what they are.
+        """
+        same = ("patient", "therapist", "session", "time", "episode")
+        changed = [role for role in same if getattr(columns, role) != getattr(self.columns, role)]
+        if changed:
+            raise OptionError(f"renamed: {listed(changed)} cannot change in a panel; build a new one from the tables.")
+        absent = [name for name in columns.scores if name not in self.sessions.columns]
+        if absent:
+            raise OptionError(
+                f"renamed: the panel holds no column {listed(absent)}; it holds {listed(self.columns.scores, 30)}."
+            )
         other = self._derived(np.arange(self.n_sessions), np.arange(self.n_patients))
         other.columns = columns
-        other._adopt(other.sessions, other.patients, other.therapists, self._own_therapist())
+        if columns.outcome != self.columns.outcome:
+            other._set_direction(None)
+            if not other.better_stated:
+                other.notes.append(_assumed(columns.outcome))
+        other._set_scores()
         return other
+
+
+def _assumed(outcome: str) -> str:
+    return f"No measure or direction was given for {outcome!r}: lower scores are taken to be better."
+
+
+def _codes(
+    given: Sequence[float | str] | Mapping[str, Sequence[float | str]],
+    columns: Columns,
+    *tables: pd.DataFrame | None,
+) -> tuple[float | str, ...] | dict[str, tuple[float | str, ...]]:
+    """Missing codes as a tuple for all scores, or a tuple a column."""
+    if isinstance(given, Mapping):
+        there = {str(name) for table in tables if isinstance(table, pd.DataFrame) for name in table.columns}
+        unknown = [name for name in given if name not in there]
+        if unknown:
+            raise OptionError(f"missing_codes: no table has a column {listed(unknown)}; name columns of the tables.")
+        return {str(name): _code_values(codes) for name, codes in given.items()}
+    return _code_values(given)
+
+
+def _code_values(given: Any) -> tuple[float | str, ...]:
+    values = (given,) if isinstance(given, str | int | float | np.number) else tuple(given)
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, str | int | float | np.number):
+            raise OptionError(f"missing_codes: {value!r} is neither a number nor text; give codes such as (-9, 99).")
+    return values
 
 
 def _measures(given: Mapping[str, str | Measure], columns: Columns) -> dict[str, Measure]:

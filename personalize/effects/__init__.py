@@ -1,1 +1,1 @@
-
+"""How much each patient's outcome depends on change in the alliance."""

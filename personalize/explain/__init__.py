@@ -1,1 +1,9 @@
+"""Explanations: who hinges on the alliance and why, what moved a forecast, and what if the alliance rose or fell."""
 
+from personalize.explain.attributions import attributions, average_attributions
+from personalize.explain.fan import fan
+from personalize.explain.hinge import hinge
+from personalize.explain.on_track import OnTrack, on_track
+from personalize.explain.scenarios import scenarios
+
+__all__ = ["OnTrack", "attributions", "average_attributions", "fan", "hinge", "on_track", "scenarios"]

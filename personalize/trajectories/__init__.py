@@ -1,1 +1,1 @@
-
+"""Forecasts of the outcome: members, their weights and bands, baselines, evaluation."""

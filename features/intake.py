@@ -1,0 +1,100 @@
+"""Clean the further columns of a patients or therapists table: plain storage, missing codes, nothing infinite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Number
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.checks import Codes, Problems, as_numbers, is_date, nested, plain, stripped
+from features.errors import listed
+
+MOSTLY = 0.8  # a text column of which this share can be read as numbers was probably meant to be one
+
+
+def clean_intake(
+    table: str, frame: pd.DataFrame, codes: Mapping[str, Codes], problems: Problems, notes: list[str]
+) -> pd.DataFrame:
+    """Clean the further columns of a patients or therapists table, whose index already is the identifier.
+
+    Storage becomes plain, missing codes named for a column become missing, infinite values and nested values are
+    problems; a text column that is mostly numbers is noted, since it will be read as categories.
+    """
+    out = {}
+    for name in frame.columns:
+        values = plain(frame[name]) if not isinstance(frame[name].dtype, pd.CategoricalDtype) else frame[name]
+        if name in codes:
+            values = _decoded(table, name, values, codes[name], notes)
+        if values.dtype == object and nested(values):
+            problems.append(f"{table}: column {name!r} holds lists or tables in its cells; keep one value a cell.")
+        elif pd.api.types.is_complex_dtype(values):
+            problems.append(f"{table}: column {name!r} holds complex numbers; drop it.")
+        elif pd.api.types.is_numeric_dtype(values):
+            _finite(table, frame.index, name, np.isinf(values.to_numpy(dtype=float)), problems)
+        elif not isinstance(values.dtype, pd.CategoricalDtype) and not is_date(values):
+            infinite = [isinstance(value, float) and np.isinf(value) for value in values]
+            _finite(table, frame.index, name, np.asarray(infinite, dtype=bool), problems)
+            _mostly_numbers(table, name, values, notes)
+        out[name] = values
+    return pd.DataFrame(out, index=frame.index, columns=frame.columns)
+
+
+def _finite(table: str, index: pd.Index[Any], name: object, bad: NDArray[np.bool_], problems: Problems) -> None:
+    if bad.any():
+        problems.append(
+            f"{table}: column {name!r} has {int(bad.sum())} infinite values ({index.name} {listed(index[bad])}); mark "
+            "them as missing or correct them."
+        )
+
+
+def _decoded(table: str, name: str, values: pd.Series, codes: Codes, notes: list[str]) -> pd.Series:
+    text = [code for code in codes if isinstance(code, str)]
+    numeric = [float(code) for code in codes if not isinstance(code, str)]
+    if pd.api.types.is_numeric_dtype(values):
+        coded = values.isin(numeric)
+        out = values.astype(float).mask(coded) if coded.any() else values
+    else:
+        shown = stripped(values.astype(object))
+        coded = shown.isin([*text, *numeric]) | as_numbers(shown).isin(numeric)
+        out = values.mask(coded, None)
+        as_number = as_numbers(stripped(out.astype(object)))
+        if out.notna().any() and (as_number.notna() == out.notna()).all():
+            out = as_number  # the codes were all that kept the column from being numbers
+    if coded.any():
+        notes.append(f"{table}: {int(coded.sum())} values of {name!r} marked as missing were set to missing.")
+    return out
+
+
+def _mostly_numbers(table: str, name: object, values: pd.Series, notes: list[str]) -> None:
+    text = stripped(values.astype(object)).dropna()
+    if len(text) < 4:
+        return
+    comma = text.map(lambda v: v.replace(",", ".", 1) if isinstance(v, str) else v)
+    readable = as_numbers(comma).notna()
+    as_is = as_numbers(text).notna()
+    if readable.mean() >= MOSTLY and not as_is.all() and not all(isinstance(v, Number) for v in text):
+        rest = pd.unique(text[~as_is])
+        notes.append(
+            f"{table}: column {name!r} is text although {readable.mean():.0%} of its values are numbers (others: "
+            f"{listed(rest, 3)}); it is read as categories. For numbers pass missing_codes={{{name!r}: [...]}} or "
+            "decimal=','."
+        )
+
+
+def coded_intake(table: str, frame: pd.DataFrame, codes: Sequence[float], notes: list[str]) -> None:
+    """Note intake columns that hold values which mark a missing score in the sessions: they are taken as they are."""
+    for name in frame.columns if len(codes) else ():
+        values = frame[name]
+        if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+            continue
+        found = values[values.isin(codes)]
+        if len(found):
+            notes.append(
+                f"{table}: column {name!r} has {len(found)} values such as {found.iloc[0]:g}; missing_codes=[...] is "
+                f"for the session scores. If it marks a missing value here too, pass missing_codes by column: "
+                f"{{{name!r}: [{found.iloc[0]:g}], ...}}."
+            )

@@ -1,0 +1,415 @@
+"""How much each patient's outcome depends on change in the alliance: the estimator that orchestrates this folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from features.errors import NotEnoughData, NotFitted, PanelError
+from features.panel import Panel
+from personalize.effects import checks, sensitivity, storage
+from personalize.effects.adjusted import Dynamics, Errors
+from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average, average_effect, combine_dynamics
+from personalize.effects.encode import Encoding, learn_encoding
+from personalize.effects.heterogeneity import test_any, test_baseline
+from personalize.effects.moderators import FEWEST_PATIENTS, Moderators, fit_moderators
+from personalize.effects.own_slopes import OwnSlopes, mean_slope, moment_heterogeneity, own_slopes
+from personalize.effects.shrinkage import Posterior, draw, mixture_quantile, shrink, summarise
+from personalize.effects.tables import average_table, effects_table, heterogeneity_table
+from personalize.effects.transitions import Floats, Ints, lay_grid, outcome_steps
+from personalize.effects.validation import orthogonal_scores, validation_table
+from personalize.effects.within import moments, projection
+
+TOP_DRAWS = 400
+
+
+class AllianceEffect(BaseEstimator):  # type: ignore[misc]
+    """Per-patient effect of state-like alliance on the next outcome, with honest intervals.
+
+    Estimand: β_i, expected change of the outcome at the next session per +1 unit of patient i's alliance at this
+    session, given what came before:
+
+        y[t+1] = a_i + g(time, x_i) + ρ·y[t] + β_i·alliance[t] + e,    β_i = τ(x_i) + therapist_j + u_i
+
+    Steps: within transform and partialling out (`within`), short-panel correction by adjusted scores (`adjusted`,
+    `average`), own slopes (`own_slopes`), moderators (`moderators`), two tests of heterogeneity (`heterogeneity`),
+    three-level shrinkage integrated over the variance components (`shrinkage`). Observational: a confounder that moves
+    alliance and outcome together within a patient biases every number here; see `average_` for how strong it would
+    have to be.
+
+    Parameters
+    ----------
+    alliance_sem : float, optional
+        Standard error of measurement of one alliance rating, in the data's units. Default: no correction, with a note
+        of how much one would change where the panel's measure states a reliability.
+    alliance_reliability : float, optional
+        Reliability of one rating, instead of ``alliance_sem``: SEM = SD of all ratings · √(1 − reliability).
+    outcome_sem : float, optional
+        Likewise for the outcome.
+    lagged_outcome : bool
+        Whether ρ·y[t] is in the equation.
+    level : float
+        Level of all intervals.
+    random_state : int
+        Seed of folds, trees, tests and draws.
+
+    Attributes
+    ----------
+    effects_ : DataFrame, index patient id
+        estimate, lower, upper, sd (outcome points per alliance point), own_reliability ω²/(ω² + v_i), n_sessions,
+        n_transitions, baseline_estimate, own_shift, own_slope, p_top_fifth, reason.
+    average_ : Series
+        estimate, lower, upper, se; uncorrected and its interval; robustness_value and more.
+    heterogeneity_ : Series
+        Both tests, standard deviations, ``detected``.
+    persistence_ : Series
+        ρ: estimate, se.
+    state_sd_ : float
+        Pooled within-patient SD of the alliance, measurement error taken out.
+    notes_ : list of str
+        Exclusions with counts, assumptions, and what could not be done.
+
+    Raises
+    ------
+    PanelError, NotEnoughData, OptionError
+        Each message names what is missing and what to do.
+    """
+
+    def __init__(
+        self,
+        *,
+        alliance_sem: float | None = None,
+        alliance_reliability: float | None = None,
+        outcome_sem: float | None = None,
+        lagged_outcome: bool = True,
+        level: float = 0.90,
+        random_state: int = 0,
+    ) -> None:
+        self.alliance_sem = alliance_sem
+        self.alliance_reliability = alliance_reliability
+        self.outcome_sem = outcome_sem
+        self.lagged_outcome = lagged_outcome
+        self.level = level
+        self.random_state = random_state
+
+    # -- fit ------------------------------------------------------------------------------------------------------
+
+    def fit(self, panel: Panel) -> Self:
+        """Estimate the average effect, test whether patients differ, and estimate every patient's effect."""
+        checks.options(self.level, self.random_state)
+        checks.panel(panel)
+        notes: list[str] = []
+        errors = checks.measurement_errors(panel, self.alliance_sem, self.alliance_reliability, self.outcome_sem, notes)
+        table = baseline_table(panel)
+        encoding = learn_encoding(table)
+        x = encoding.matrix(table)
+        grid = lay_grid(panel)
+        steps = outcome_steps(grid, panel.timing).at_least(FEWEST_STEPS)
+        checks.transitions(panel, grid, steps, notes)
+        average = average_effect(grid, panel.timing, x, panel.clusters, errors, lagged_outcome=self.lagged_outcome)
+        dynamics = combine_dynamics(average)
+        checks.reliability(panel, average, errors)
+        short = float(np.median(steps.counts[steps.counts > 0])) < FEWEST_TO_CORRECT
+        checks.short(panel, average, short, notes)
+
+        penalty = dynamics.noise / max(average.growth_variance, 1e-9)
+        m = moments(steps, x, projection(steps, detrend=True, penalty=penalty))
+        slopes = own_slopes(m, dynamics, errors, corrected=average.corrected)
+        known = np.isfinite(slopes.variance)
+        slopes = replace(slopes, slope=slopes.slope + average.estimate - mean_slope(slopes))
+        checks.spread(panel, slopes, steps, notes)
+
+        moderators = self._moderators(x, slopes, panel.clusters, notes)
+        b, v, tau = self._per_patient(panel.n_patients, x, slopes, moderators)
+        posterior = shrink(
+            b, v, tau, panel.clusters, average_variance=average.variance, has_therapists=panel.n_therapists > 1
+        )
+        any_test = test_any(steps, m, slopes, dynamics, seed=self.random_state)
+        weight = 1.0 / (slopes.variance[known] + moment_heterogeneity(slopes))
+        base_test = test_baseline(
+            x[slopes.who[known]], slopes.slope[known], weight, panel.clusters[slopes.who[known]], seed=self.random_state
+        )
+        self._adopt(panel, encoding, moderators, posterior, average, dynamics, slopes, errors, (b, v, tau, x))
+        self.heterogeneity_ = heterogeneity_table(any_test, base_test, posterior, tau, checks.LEVEL_OF_TEST)
+        self.average_ = average_table(average, slopes, panel, self.level)
+        self.persistence_ = pd.Series({"estimate": average.pair[0], "se": float(np.sqrt(average.covariance[0, 0]))})
+        self.notes_ = notes
+        self.effects_ = effects_table(self, panel, steps.counts, mixture_quantile, self._top_fifth())
+        return self
+
+    def _moderators(self, x: Floats, slopes: OwnSlopes, clusters: Ints, notes: list[str]) -> Moderators | None:
+        known = np.isfinite(slopes.variance)
+        if x.shape[1] == 0 or known.sum() < FEWEST_PATIENTS:
+            why = "no intake columns that vary" if x.shape[1] == 0 else f"fewer than {FEWEST_PATIENTS} patients"
+            notes.append(f"Moderators were not estimated ({why}); patients differ only by their own sessions.")
+            return None
+        weight = 1.0 / (slopes.variance[known] + moment_heterogeneity(slopes))
+        who = slopes.who[known]
+        return fit_moderators(x[who], slopes.slope[known], weight, clusters[who], seed=self.random_state)
+
+    @staticmethod
+    def _per_patient(
+        n: int, x: Floats, slopes: OwnSlopes, moderators: Moderators | None
+    ) -> tuple[Floats, Floats, Floats]:
+        """Own slope, variance and out-of-fold baseline prediction of every patient of the panel."""
+        b, v, tau = np.full(n, np.nan), np.full(n, np.inf), np.zeros(n)
+        b[slopes.who], v[slopes.who] = slopes.slope, slopes.variance
+        known = np.isfinite(v)
+        if moderators is not None:
+            tau[known] = moderators.out_of_fold
+            if (~known).any():
+                tau[~known] = moderators.predict(x[~known])
+        return b, v, tau
+
+    def _adopt(
+        self,
+        panel: Panel,
+        encoding: Encoding,
+        moderators: Moderators | None,
+        posterior: Posterior,
+        average: Average,
+        dynamics: Dynamics,
+        slopes: OwnSlopes,
+        errors: Errors,
+        arrays: tuple[Floats, Floats, Floats, Floats],
+    ) -> None:
+        self._panel = panel
+        self._average, self._slopes, self._errors, self._dynamics = average, slopes, errors, dynamics
+        self.encoding_, self.moderators_, self.posterior_ = encoding, moderators, posterior
+        self.own_slope_, self.own_variance_, self.baseline_prediction_, self._x = arrays
+        self.clusters_ = panel.clusters
+        self.patient_ids_ = panel.patient_ids
+        self.therapist_ids_ = [t.item() if hasattr(t, "item") else t for t in panel.therapist_ids]
+        self.columns_ = panel.columns
+        self.better_ = panel.better
+        trace = average.kept.moments.within.trace
+        spread = average.kept.moments.cross[:, 1, 1].sum() - errors.alliance**2 * trace.sum()
+        self.state_sd_ = float(np.sqrt(max(spread / trace.sum(), 0.0)))
+        # moments are partialled out; what the reader calls the within-patient SD is that of the ratings themselves
+        self.state_sd_ = checks.within_sd(panel, errors.alliance) or self.state_sd_
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "posterior_"):
+            raise NotFitted("this AllianceEffect is not fitted yet; call fit(panel) first.")
+
+    # -- what it says ---------------------------------------------------------------------------------------------
+
+    def draws(self, n: int = 1000, random_state: int | None = None) -> tuple[Floats, Floats]:
+        """Joint posterior draws.
+
+        Parameters
+        ----------
+        n : int
+        random_state : int, optional
+            Default: the estimator's own.
+
+        Returns
+        -------
+        effects : array of shape (n, n_patients), in the order of ``effects_``
+        persistence : array of shape (n,)
+        """
+        self._fitted()
+        rng = np.random.default_rng(self.random_state if random_state is None else random_state)
+        shared = rng.standard_normal(n)
+        cov = np.asarray(self.average_covariance_)
+        sd = np.sqrt(np.maximum(np.diag(cov), 1e-300))
+        r = float(np.clip(cov[0, 1] / (sd[0] * sd[1]), -0.999, 0.999)) if sd.all() else 0.0
+        rho = self.persistence_["estimate"] + sd[0] * (r * shared + np.sqrt(1 - r**2) * rng.standard_normal(n))
+        effects = draw(
+            self.own_slope_,
+            self.own_variance_,
+            self.baseline_prediction_,
+            self.clusters_,
+            self.posterior_,
+            shared,
+            n,
+            rng,
+        )
+        return effects, np.clip(rho, -0.99, 0.99)
+
+    @property
+    def average_covariance_(self) -> Floats:
+        """Covariance of (ρ, average effect), shape (2, 2)."""
+        return self._average_covariance if hasattr(self, "_average_covariance") else self._average.covariance
+
+    def _top_fifth(self) -> Floats:
+        """Probability of being among the fifth with the largest benefit; NaN where patients are not shown to differ."""
+        n = len(self.patient_ids_)
+        if not self.heterogeneity_["detected"]:
+            return np.full(n, np.nan)
+        k = int(np.ceil(0.2 * n))
+        sign = -1.0 if self.better_ == "low" else 1.0
+        count, done, block = np.zeros(n), 0, max(1, 20_000_000 // n)
+        while done < TOP_DRAWS:
+            size = min(block, TOP_DRAWS - done)
+            effects, _ = self.draws(size, self.random_state + done)
+            top = np.argpartition(-sign * effects, k - 1, axis=1)[:, :k]
+            count += np.bincount(top.ravel(), minlength=n)
+            done += size
+        return count / TOP_DRAWS
+
+    def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
+        """Effects of patients not seen yet, from baseline alone; shrunken toward a known therapist where there is one.
+
+        Parameters
+        ----------
+        patients : DataFrame
+            Intake columns as in the fit (an absent column counts as missing), the patient id as a column or as the
+            index, and optionally the therapist id.
+
+        Returns
+        -------
+        DataFrame, index patient id: estimate, lower, upper, sd
+        """
+        self._fitted()
+        if not isinstance(patients, pd.DataFrame):
+            raise PanelError(f"patients: a pandas DataFrame is needed, {type(patients).__name__} came.")
+        c = self.columns_
+        frame = patients.set_index(c.patient) if c.patient in patients.columns else patients
+        n, n_old = len(frame), len(self.own_slope_)
+        x = self.encoding_.matrix(self._with_therapist(frame))
+        tau = np.zeros(n) if self.moderators_ is None else self.moderators_.predict(x)
+        cluster = int(self.clusters_.max()) + 1 + np.arange(n)
+        if c.therapist in frame.columns:
+            code = {t: i for i, t in enumerate(self.therapist_ids_)}
+            known = frame[c.therapist].map(lambda t: code.get(t, -1)).to_numpy()
+            cluster = np.where(known >= 0, known, cluster)
+        everyone = summarise(
+            np.concatenate([self.own_slope_, np.full(n, np.nan)]),
+            np.concatenate([self.own_variance_, np.full(n, np.inf)]),
+            np.concatenate([self.baseline_prediction_, tau]),
+            np.concatenate([self.clusters_, cluster]),
+            self.posterior_.grid,
+            self.posterior_.components[0],
+            float(self.average_covariance_[1, 1]),
+        )
+        weights, means, sds = everyone.components
+        parts = (weights, means[:, n_old:], sds[:, n_old:])
+        tail = (1 - self.level) / 2
+        return pd.DataFrame(
+            {
+                "estimate": everyone.mean[n_old:],
+                "lower": mixture_quantile(parts, tail),
+                "upper": mixture_quantile(parts, 1 - tail),
+                "sd": everyone.sd[n_old:],
+            },
+            index=pd.Index(frame.index, name=c.patient),
+        )
+
+    def _with_therapist(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Add the characteristics of known therapists to the intake columns."""
+        staff = self.therapist_table_
+        if not len(staff.columns) or self.columns_.therapist not in frame.columns:
+            return frame
+        joined = staff.reindex(frame[self.columns_.therapist].tolist())
+        joined.index = frame.index
+        return frame.drop(columns=[k for k in joined.columns if k in frame.columns]).join(joined)
+
+    @property
+    def therapist_table_(self) -> pd.DataFrame:
+        """Therapist characteristics under the names the moderators use."""
+        return self._therapist_table if hasattr(self, "_therapist_table") else therapist_table(self._panel)
+
+    def moderator_contributions(self, patients: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Shapley contributions of each intake column to the baseline part of each patient's effect.
+
+        Parameters
+        ----------
+        patients : DataFrame, optional
+            Intake columns, index patient id; default the patients of the fit.
+
+        Returns
+        -------
+        DataFrame of outcome points per alliance point, patients × intake columns
+        """
+        self._fitted()
+        if patients is None:
+            x, index = self._x, self.patient_ids_
+        else:
+            x, index = self.encoding_.matrix(self._with_therapist(patients)), patients.index
+        names = list(dict.fromkeys(self.encoding_.sources))
+        if self.moderators_ is None:
+            return pd.DataFrame(0.0, index=index, columns=names)
+        parts = self.posterior_.gamma[1] * self.moderators_.contributions(x)
+        frame = pd.DataFrame(parts, index=index, columns=self.encoding_.sources)
+        return frame.T.groupby(level=0, sort=False).sum().T[names]
+
+    def validate(self) -> pd.DataFrame:
+        """Does the ranking by baseline hold on patients who did not make it: BLP slope, GATES, TOC, AUTOC, Qini.
+
+        Returns
+        -------
+        DataFrame with columns statistic, group, estimate, lower, upper, n
+
+        Raises
+        ------
+        NotEnoughData
+            Where there is no moderator model to validate.
+        """
+        self._fitted()
+        if self.moderators_ is None:
+            raise NotEnoughData(
+                "validate: no moderators were estimated, so there is no ranking by baseline to validate."
+            )
+        known = np.isfinite(self.own_variance_)
+        b, tau = self.own_slope_[known], self.baseline_prediction_[known] + self.average_["estimate"]
+        spread = 1.0 / self.own_variance_[known]
+        scores = orthogonal_scores(b, spread, tau, self._x[known], self.moderators_.fold)
+        sign = -1.0 if self.better_ == "low" else 1.0
+        return validation_table(
+            scores, tau, self.clusters_[known], benefit_sign=sign, level=self.level, seed=self.random_state
+        )
+
+    def sensitivity(self) -> pd.DataFrame:
+        """Average effect under centring × detrending × lag × correction × with and without the lagged outcome.
+
+        Returns
+        -------
+        DataFrame with columns centring, detrend, lag, correction, lagged_outcome, estimate, lower, upper, se,
+        n_patients, n_transitions, default, note
+        """
+        self._fitted()
+        if not hasattr(self, "_panel"):
+            raise NotFitted("sensitivity needs the data; a loaded AllianceEffect does not hold them: fit it again.")
+        return sensitivity.grid(self._panel, self._x, self._errors, self.level)
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted estimator: JSON, Parquet, NumPy arrays and LightGBM's text format; nothing executable."""
+        self._fitted()
+        storage.save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote; versions are checked."""
+        return storage.load(cls, Path(folder))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "posterior_")
+
+
+def therapist_table(panel: Panel) -> pd.DataFrame:
+    """Therapist characteristics, columns prefixed ``therapist_``."""
+    return panel.therapists.rename(columns=lambda name: f"therapist_{name}")
+
+
+def baseline_table(panel: Panel) -> pd.DataFrame:
+    """Intake columns of each patient and, prefixed ``therapist_``, those of the patient's therapist."""
+    staff = therapist_table(panel)
+    if not len(staff.columns):
+        return panel.patients
+    joined = staff.iloc[np.maximum(panel.therapist_index, 0)].copy() if len(staff) else staff
+    joined.index = panel.patient_ids
+    untreated = panel.therapist_index < 0
+    if untreated.any():
+        joined = joined.astype(object)
+        joined.loc[untreated] = None
+        joined = joined.infer_objects()
+    twice = [name for name in joined.columns if name in panel.patients.columns]
+    return panel.patients.join(joined.drop(columns=twice))

@@ -1,0 +1,173 @@
+"""What `AllianceEffect` needs before it estimates anything, and what it says when it is not there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.errors import NotEnoughData, OptionError, listed
+from features.panel import Panel
+from personalize.effects.adjusted import Errors
+from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average
+from personalize.effects.own_slopes import OwnSlopes
+from personalize.effects.transitions import Grid, Transitions
+
+LEVEL_OF_TEST = 0.05
+LOWEST_RELIABILITY = 0.3
+FEWEST_WITH_STEPS = 10
+
+
+def options(level: float, random_state: int) -> None:
+    """Check the estimator's plain options."""
+    if not 0.5 <= level < 1:
+        raise OptionError(f"level={level!r} is not allowed; give a number from 0.5 to below 1, such as 0.90.")
+    if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
+        raise OptionError(f"random_state={random_state!r} is not allowed; give a whole number from 0.")
+
+
+def panel(panel: Panel) -> None:
+    """Refuse a panel without an alliance, or one whose alliance cannot have an effect."""
+    if not isinstance(panel, Panel):
+        raise OptionError(
+            f"fit takes a Panel, {type(panel).__name__} came; build one with Panel(...) or read_panel(...)."
+        )
+    name, table = panel.columns.alliance, panel.names["sessions"]
+    if name is None:
+        raise NotEnoughData(
+            f"{table}: no column plays the role of the alliance; name it with Columns(alliance=...). Forecasts work "
+            "without it (TrajectoryForecaster)."
+        )
+    for role, values, column in (("alliance", panel.alliance, name), ("outcome", panel.outcome, panel.columns.outcome)):
+        known = values[np.isfinite(values)]
+        if known.size == 0 or np.ptp(known) == 0:
+            state = "empty" if known.size == 0 else f"{known[0]:g} in every row"
+            raise NotEnoughData(
+                f"{table}: column {column!r} (the {role}) is {state}; without variation there is no effect."
+            )
+    both = np.isfinite(panel.alliance) & np.isfinite(panel.outcome)
+    if both.sum() > 2 and abs(np.corrcoef(panel.alliance[both], panel.outcome[both])[0, 1]) > 1 - 1e-10:
+        raise NotEnoughData(
+            f"{table}: {name!r} and {panel.columns.outcome!r} are the same up to scale; name the alliance column with "
+            "Columns(alliance=...)."
+        )
+
+
+def measurement_errors(
+    panel: Panel,
+    alliance_sem: float | None,
+    alliance_reliability: float | None,
+    outcome_sem: float | None,
+    notes: list[str],
+) -> Errors:
+    """Standard errors of measurement; off unless given, with a note of what the registry would say."""
+    for name, value in (("alliance_sem", alliance_sem), ("outcome_sem", outcome_sem)):
+        if value is not None and not (np.isfinite(value) and value >= 0):
+            raise OptionError(f"{name}={value!r} is not allowed; give a number from 0, in the units of the data.")
+    if alliance_reliability is not None:
+        if alliance_sem is not None:
+            raise OptionError("give alliance_sem or alliance_reliability, not both.")
+        if not 0 < alliance_reliability <= 1:
+            raise OptionError(
+                f"alliance_reliability={alliance_reliability!r} is not allowed; it lies above 0, up to 1."
+            )
+        alliance_sem = float(np.nanstd(panel.alliance) * np.sqrt(1 - alliance_reliability))
+    known = panel.alliance_measure
+    if alliance_sem is None:
+        text = "The alliance is taken as measured without error; an error would pull every effect toward zero."
+        if known is not None and known.reliability is not None:
+            sem = float(np.nanstd(panel.alliance) * np.sqrt(1 - known.reliability))
+            within = within_sd(panel, 0.0)
+            share = 1 - (sem / within) ** 2 if within else np.nan
+            text += (
+                f" {known.name} has a stated reliability of {known.reliability:g}, a SEM of about {sem:.2f}: with "
+                f"alliance_sem={sem:.2f} the effects would be divided by about {share:.2f}."
+            )
+        notes.append(text)
+    return Errors(float(alliance_sem or 0.0), float(outcome_sem or 0.0))
+
+
+def within_sd(panel: Panel, sem: float) -> float:
+    """Pooled within-patient SD of the alliance, measurement error taken out; 0 where nothing moves."""
+    known = np.isfinite(panel.alliance)
+    who, values = panel.patient_index[known], panel.alliance[known]
+    n = np.bincount(who, minlength=panel.n_patients)
+    mean = np.bincount(who, values, panel.n_patients) / np.maximum(n, 1)
+    freedom = np.maximum(n - 1, 0).sum()
+    variance = ((values - mean[who]) ** 2).sum() / max(freedom, 1) - sem**2
+    return float(np.sqrt(max(variance, 0.0)))
+
+
+def transitions(panel: Panel, grid: Grid, steps: Transitions, notes: list[str]) -> None:
+    """Count who can be used; refuse where nobody can."""
+    counts = steps.counts
+    usable = int((counts > 0).sum())
+    if usable < FEWEST_WITH_STEPS:
+        raise NotEnoughData(
+            f"{panel.names['sessions']}: {usable} patients have {FEWEST_STEPS + 1} usable consecutive sessions (outcome "
+            f"and alliance rated); at least {FEWEST_WITH_STEPS} are needed to estimate an effect of change within "
+            "patients."
+        )
+    out = panel.patient_ids[counts == 0]
+    if len(out):
+        notes.append(
+            f"{len(out)} patients have fewer than {FEWEST_STEPS + 1} usable consecutive sessions and tell nothing about "
+            f"change (patient {listed(out, 3)}); their effects rest on baseline alone."
+        )
+    if grid.off_grid:
+        notes.append(
+            f"{grid.off_grid} sessions do not fall on the usual gap of {grid.gap} between session numbers and were not "
+            "used for effects."
+        )
+    if grid.gap > 1:
+        notes.append(f"Sessions are {grid.gap} session numbers apart; 'next session' means {grid.gap} numbers later.")
+
+
+def reliability(panel: Panel, average: Average, errors: Errors) -> None:
+    """Refuse to divide by a reliability that is hardly above zero."""
+    if errors.alliance == 0:
+        return
+    m = average.kept.moments
+    spread, trace = m.cross[:, 1, 1].sum(), m.within.trace.sum()
+    share = 1 - errors.alliance**2 * trace / spread
+    if share < LOWEST_RELIABILITY:
+        raise NotEnoughData(
+            f"{panel.names['sessions']}: with a SEM of {errors.alliance:.3g} only {max(share, 0):.0%} of what "
+            f"{panel.columns.alliance!r} moves within patients is not measurement error; below "
+            f"{LOWEST_RELIABILITY:.0%} an effect cannot be told. Check that alliance_sem is in the units of the column "
+            "(item means or sums)."
+        )
+
+
+def short(panel: Panel, average: Average, is_short: bool, notes: list[str]) -> None:
+    """Say when the series are too short for the correction, and when the correction had no solution."""
+    if is_short:
+        would = average.kept.pair[1]
+        notes.append(
+            f"The series are too short for the short-panel bias correction (the median patient has fewer than "
+            f"{FEWEST_TO_CORRECT} usable transitions): the average is uncorrected, its interval is widened by what the "
+            f"correction would change (it would give {would:.2f}). So few sessions say little about a single patient: "
+            "single effects are mostly the average and baseline."
+        )
+    elif not average.kept.dynamics.converged:
+        notes.append(
+            "The short-panel correction had no admissible solution; a one-step correction is used and the interval "
+            "widened by its size."
+        )
+    if average.removed is not None and average.weight_kept < 0.5:
+        notes.append(
+            "Patients follow trends of their own: the average rests mostly on the estimate that takes them out."
+        )
+
+
+def spread(panel: Panel, slopes: OwnSlopes, steps: Transitions, notes: list[str]) -> None:
+    """Name patients whose alliance never moved."""
+    still = slopes.who[~np.isfinite(slopes.variance)]
+    if len(still):
+        notes.append(
+            f"{len(still)} patients have a constant alliance (patient {listed(panel.patient_ids[still], 3)}); their "
+            "effects rest on baseline alone."
+        )
+    if len(still) == len(slopes.who):
+        raise NotEnoughData(
+            f"{panel.names['sessions']}: {panel.columns.alliance!r} is constant within every patient; an effect of change "
+            "within patients cannot be estimated."
+        )

@@ -1,0 +1,200 @@
+"""What intake says about the effect: empirical-Bayes ridge and bagged small LightGBM trees, weighed by what they predict.
+
+One row a patient: the own slope b_i, weighted by 1 / (v_i + ω²). Ridge is the better learner where moderators act
+linearly, trees where they act by thresholds and in combination; non-negative least squares on predictions from folds
+that did not hold the patient's therapist decides between them (Wolpert 1992; van der Laan, Polley & Hubbard 2007).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from features.errors import NotEnoughData
+from personalize.effects.transitions import Floats, Ints
+
+FEWEST_CLUSTERS = 10  # below this, folds are drawn over patients
+FEWEST_PATIENTS = 40
+BAGS = 6
+BOOSTERS = ({"max_depth": 2, "trees": 150}, {"max_depth": 3, "trees": 100})
+PENALTIES = np.exp(np.linspace(-12.0, 4.0, 49))  # prior variances of a ridge coefficient, in units of the data
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Linear moderators: prediction = intercept + (x − centre) · coefficients."""
+
+    intercept: float
+    centre: Floats
+    coefficients: Floats
+
+    def predict(self, x: Floats) -> Floats:
+        """Predict effects, shape (n,)."""
+        return np.asarray(self.intercept + (x - self.centre) @ self.coefficients)
+
+
+def fit_ridge(x: Floats, b: Floats, weight: Floats) -> Ridge:
+    """Ridge regression whose penalty maximises the marginal likelihood (weights are inverse variances)."""
+    centre = np.average(x, axis=0, weights=weight) if x.shape[1] else np.zeros(0)
+    intercept = float(np.average(b, weights=weight))
+    if x.shape[1] == 0:
+        return Ridge(intercept, centre, np.zeros(0))
+    root = np.sqrt(weight)
+    u, s, vt = np.linalg.svd((x - centre) * root[:, None], full_matrices=False)
+    z = u.T @ ((b - intercept) * root)
+    shape = 1.0 + PENALTIES[:, None] * s[None] ** 2
+    likelihood = -0.5 * (np.log(shape) + z**2 / shape).sum(axis=1)
+    prior = float(PENALTIES[np.argmax(likelihood)])
+    return Ridge(intercept, centre, vt.T @ (z * prior * s / (1.0 + prior * s**2)))
+
+
+def fit_boosters(x: Floats, b: Floats, weight: Floats, seed: int) -> tuple[lgb.Booster, ...]:
+    """Fit bags of shallow, slowly learned trees on halves of the patients."""
+    if x.shape[1] == 0:
+        return ()
+    out = []
+    data = lgb.Dataset(x, b, weight=weight / weight.mean(), free_raw_data=False)
+    for bag in range(BAGS):
+        shape = BOOSTERS[bag % len(BOOSTERS)]
+        parameters = {
+            "objective": "l2",
+            "learning_rate": 0.03,
+            "max_depth": shape["max_depth"],
+            "num_leaves": 2 ** shape["max_depth"],
+            "min_data_in_leaf": int(np.clip(len(b) // 15, 5, 30)),
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.5,
+            "bagging_freq": 1,
+            "lambda_l2": 50.0,
+            "verbose": -1,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1 if len(b) < 20_000 else 0,
+            "seed": seed + bag,
+        }
+        out.append(lgb.train(parameters, data, num_boost_round=shape["trees"]))
+    return tuple(out)
+
+
+def predict_boosters(boosters: tuple[lgb.Booster, ...], x: Floats) -> Floats:
+    """Mean of the bags, shape (n,)."""
+    if not boosters:
+        return np.zeros(len(x))
+    return np.mean([booster.predict(x, num_threads=1 if len(x) < 20_000 else 0) for booster in boosters], axis=0)
+
+
+@dataclass(frozen=True)
+class Moderators:
+    """Fitted moderator model.
+
+    Attributes
+    ----------
+    ridge : Ridge
+    boosters : tuple of Booster
+    mix : array of shape (2,)
+        Weights of ridge and boosters; both zero where neither predicts.
+    centre : array of shape (2,)
+        What each member predicts on average over the training patients.
+    out_of_fold : array of shape (n,)
+        Centred mix for the training patients, from folds that did not hold them.
+    members : array of shape (n, 2)
+        Centred out-of-fold predictions of the two members.
+    fold : int array of shape (n,)
+    """
+
+    ridge: Ridge
+    boosters: tuple[lgb.Booster, ...]
+    mix: Floats
+    centre: Floats
+    out_of_fold: Floats
+    members: Floats
+    fold: Ints
+
+    def predict(self, x: Floats) -> Floats:
+        """Baseline part of the effect for new patients, centred at the training patients; shape (n,)."""
+        if not self.mix.any():
+            return np.zeros(len(x))
+        both = np.column_stack([self.ridge.predict(x), predict_boosters(self.boosters, x)])
+        return np.asarray((both - self.centre) @ self.mix)
+
+    def contributions(self, x: Floats) -> Floats:
+        """Shapley contributions of each column of x to `predict`; shape (n, n_columns).
+
+        Linear terms for ridge, TreeSHAP (Lundberg et al. 2020) for the trees; they add up to the prediction up to the
+        mean of the training patients.
+        """
+        out = self.mix[0] * (x - self.ridge.centre) * self.ridge.coefficients
+        if self.boosters and self.mix[1]:
+            shap = np.mean([booster.predict(x, pred_contrib=True)[:, :-1] for booster in self.boosters], axis=0)
+            out = out + self.mix[1] * shap
+        return np.asarray(out)
+
+
+def draw_folds(cluster: Ints, rng: np.random.Generator) -> Ints:
+    """Folds by cluster, balanced in patients; by patient where there are fewer than `FEWEST_CLUSTERS` clusters."""
+    names, group = np.unique(cluster, return_inverse=True)
+    if len(names) < FEWEST_CLUSTERS:
+        names, group = np.arange(len(cluster)), np.arange(len(cluster))
+    n_folds = 10 if len(cluster) <= 20_000 else 5
+    size = np.bincount(group)
+    order = rng.permutation(len(names))
+    order = order[np.argsort(-size[order], kind="stable")]
+    of = np.empty(len(names), dtype=np.intp)
+    load = np.zeros(n_folds)
+    for g in order:  # largest first, each to the emptiest fold
+        fold = int(np.argmin(load))
+        of[g] = fold
+        load[fold] += size[g]
+    return np.asarray(of[group])
+
+
+def fit_moderators(x: Floats, b: Floats, weight: Floats, cluster: NDArray[np.intp], *, seed: int) -> Moderators:
+    """Cross-fit both learners, weigh them, and fit them once on everybody for new patients.
+
+    Parameters
+    ----------
+    x : array of shape (n, p)
+        Encoded intake of patients with an own slope.
+    b, weight : array of shape (n,)
+        Own slopes and 1 / (v_i + ω²).
+    cluster : int array of shape (n,)
+    seed : int
+
+    Raises
+    ------
+    NotEnoughData
+        With fewer than `FEWEST_PATIENTS` patients.
+    """
+    n = len(b)
+    if n < FEWEST_PATIENTS:
+        raise NotEnoughData(
+            f"moderators need at least {FEWEST_PATIENTS} patients with an own slope; there are {n}. The average effect "
+            "can still be estimated."
+        )
+    centred = b - np.average(b, weights=weight)
+    fold = draw_folds(cluster, np.random.default_rng(seed))
+    members = np.zeros((n, 2))
+    for k in range(int(fold.max()) + 1):
+        held = fold == k
+        train = ~held
+        base = np.average(centred[train], weights=weight[train])
+        members[held, 0] = fit_ridge(x[train], centred[train], weight[train]).predict(x[held]) - base
+        members[held, 1] = predict_boosters(
+            fit_boosters(x[train], centred[train], weight[train], seed + 100 * k), x[held]
+        ) - (base if x.shape[1] else 0.0)
+    members -= np.average(members, axis=0, weights=weight)
+    root = np.sqrt(weight)
+    mix, _ = nnls(members * root[:, None], centred * root)
+    total = mix.sum()
+    if total > 1.0:  # an out-of-fold prediction may be too timid, never by much: the sum is held at one and a half
+        mix *= min(total, 1.5) / total
+    ridge = fit_ridge(x, centred, weight)
+    boosters = fit_boosters(x, centred, weight, seed)
+    centre = np.array(
+        [np.average(ridge.predict(x), weights=weight), np.average(predict_boosters(boosters, x), weights=weight)]
+    )
+    return Moderators(ridge, boosters, mix, centre, members @ mix, members, fold)

@@ -1,0 +1,297 @@
+"""Three-level shrinkage of own slopes: patients in therapists, around what baseline predicts.
+
+    b_i = γ0 + γ1·τ̂_i + t_j + u_i + e_i,   Var(e_i) = v_i,  Var(u) = ω²,  Var(t) = ψ²
+
+τ̂ comes from folds that did not hold the patient. γ1 is held in [0, 1]: where nothing varies, out-of-fold predictions
+are negatively related to the own slopes and a free γ1 would run away. The restricted likelihood is exact (closed form
+per therapist). It is integrated over a grid of (ω, ψ), not maximised: a plugged-in ω = 0 would give intervals of no
+width. ψ has a flat prior (Gelman 2006, Bayesian Analysis 1, 515), ω one that avoids the boundary (Chung et al. 2013,
+Psychometrika 78, 685).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtr, ndtri
+
+from personalize.effects.transitions import Floats, Ints
+
+N_OMEGA, N_PSI = 15, 7
+PRIOR_POWER = 3  # p(ω) ∝ ω³ keeps the posterior off zero; chosen on tuning clinics for coverage, see docs/effects.md
+NEGLIGIBLE = 1e-4  # posterior weight below which a grid cell is left out
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Posterior of every patient's effect.
+
+    Attributes
+    ----------
+    mean, sd : array of shape (n_patients,)
+    baseline : array of shape (n_patients,)
+        γ0 + γ1·τ̂_i + t_j: what is said of the patient without the own sessions (therapist included).
+    therapist : array of shape (n_clusters,)
+        Posterior mean of t_j.
+    components : tuple of (weights (c,), means (c, n_patients), sds (c, n_patients))
+        The mixture over the grid.
+    gamma : array of shape (2,)
+        Posterior mean of γ0, γ1.
+    omega, psi : float
+        Posterior mean of the standard deviations of u and t.
+    grid : array of shape (c, 3)
+        ω, ψ and γ1 of the components.
+    average_variance : float
+        Posterior variance of γ0 given the rest of the model.
+    extra_variance : float
+        What was added to it for all patients alike.
+    """
+
+    mean: Floats
+    sd: Floats
+    baseline: Floats
+    therapist: Floats
+    components: tuple[Floats, Floats, Floats]
+    gamma: Floats
+    omega: float
+    psi: float
+    grid: Floats
+    average_variance: float
+    extra_variance: float
+
+
+@dataclass(frozen=True)
+class _Solved:
+    log_likelihood: float
+    gamma: Floats
+    gamma_cov: Floats
+    mean: Floats
+    variance: Floats
+    prior: Floats
+    therapist: Floats
+
+
+def _solve(
+    b: Floats, v: Floats, tau: Floats, cluster: Ints, n_clusters: int, omega: float, psi: float, g1: float | None
+) -> _Solved:
+    """Exact restricted likelihood and posterior for one (ω, ψ); patients with v = inf carry no information."""
+    d = 1.0 / (v + omega**2)  # zero where v is infinite
+    known = d > 0
+    y = np.where(known, b, 0.0)
+    design = np.ones((len(b), 1)) if g1 is not None else np.column_stack([np.ones(len(b)), tau])
+    if g1 is not None:
+        y = np.where(known, y - g1 * tau, 0.0)
+    sums = np.bincount(cluster, d, n_clusters)
+    shrink = psi**2 / (1.0 + psi**2 * sums)  # (1/ψ² + Σd)⁻¹, safe at ψ = 0
+
+    def solve_v(x: Floats) -> Floats:
+        total = np.bincount(cluster, d * x, n_clusters)
+        return np.asarray(d * (x - (shrink * total)[cluster]))
+
+    vx = np.column_stack([solve_v(column) for column in design.T])
+    gram = design.T @ vx
+    cov = np.linalg.pinv(gram)
+    gamma = cov @ (vx.T @ y)
+    residual = np.where(known, y - design @ gamma, 0.0)
+    quad = float(residual @ solve_v(residual))
+    log_det = -np.log(d[known]).sum() + np.log1p(psi**2 * sums).sum()
+    sign, gram_det = np.linalg.slogdet(gram)
+    log_likelihood = -0.5 * (log_det + gram_det * (sign > 0) + quad)
+    # posterior means: t_j, then u_i; variance with γ's uncertainty carried through
+    t_mean = shrink * np.bincount(cluster, d * residual, n_clusters)
+    prior = design @ gamma + (g1 * tau if g1 is not None else 0.0) + t_mean[cluster]
+    keep = 1.0 - omega**2 * d  # weight on the prior; 1 where nothing is known
+    keep = np.where(known, keep, 1.0)
+    mean = prior + np.where(known, (1.0 - keep) * (residual - t_mean[cluster]), 0.0)
+    # Var(β_i | γ) = ω²·keep + keep²·Var(t_j | γ); γ enters β_i by keep·(x_i − t-regression of x)
+    own = omega**2 * keep + keep**2 * shrink[cluster]
+    t_design = np.column_stack([shrink * np.bincount(cluster, d * c, n_clusters) for c in design.T])
+    lever = keep[:, None] * (design - t_design[cluster])
+    variance = own + np.einsum("ij,jk,ik->i", lever, cov, lever)
+    return _Solved(log_likelihood, gamma, cov, mean, variance, prior, t_mean)
+
+
+def shrink(
+    b: Floats,
+    v: Floats,
+    tau: Floats,
+    cluster: NDArray[np.intp],
+    *,
+    average_variance: float = 0.0,
+    has_therapists: bool = True,
+) -> Posterior:
+    """Posterior of every patient's effect, integrated over the variance components.
+
+    Parameters
+    ----------
+    b, v : array of shape (n_patients,)
+        Own slopes and their sampling variances; NaN and infinity where a patient has none.
+    tau : array of shape (n_patients,)
+        Out-of-fold baseline prediction, centred.
+    cluster : int array of shape (n_patients,)
+    average_variance : float
+        Variance of the average effect, cluster-robust and with the uncertainty of persistence and bias correction;
+        what it exceeds the model's own variance of γ0 by is added for all patients alike.
+    has_therapists : bool
+        False fixes ψ = 0.
+    """
+    known = np.isfinite(v)
+    scale = _scale(b[known], v[known])
+    omegas = scale * np.linspace(0.0, 1.0, N_OMEGA) ** 1.5
+    psis = scale * np.linspace(0.0, 0.75, N_PSI) ** 1.5 if has_therapists else np.zeros(1)
+    flat = bool(np.ptp(tau) < 1e-12)
+    cells: list[tuple[float, float, float, float]] = []
+    for omega in omegas:
+        for psi in psis:
+            cells += _integrate_gamma(b, v, tau, cluster, float(omega), float(psi), flat)
+    table = np.array(cells)
+    log_weights = table[:, 3] + PRIOR_POWER * np.log(table[:, 0] + 0.02 * scale)
+    # the grids are uneven: each node stands for its own stretch of the prior
+    log_weights += np.log([_stretch(omegas, c[0]) * _stretch(psis, c[1]) for c in cells])
+    weights = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    used = weights > NEGLIGIBLE
+    return summarise(b, v, tau, cluster, table[used, :3], weights[used] / weights[used].sum(), average_variance)
+
+
+def summarise(
+    b: Floats,
+    v: Floats,
+    tau: Floats,
+    cluster: NDArray[np.intp],
+    grid: Floats,
+    weights: Floats,
+    average_variance: float,
+) -> Posterior:
+    """Posterior of these patients under a learned grid; patients with v = inf are new ones, known from baseline only.
+
+    Parameters
+    ----------
+    b, v, tau, cluster, average_variance
+        As in `shrink`; patients that were not there when the grid was learned may be appended with v = inf.
+    grid : array of shape (c, 3)
+        ω, ψ, γ1.
+    weights : array of shape (c,)
+        Posterior weights of the grid's cells.
+    """
+    solved = [_solve(b, v, tau, cluster, int(cluster.max()) + 1, *cell) for cell in grid]
+    means = np.stack([s.mean for s in solved])
+    average = float(weights @ [s.gamma_cov[0, 0] for s in solved])
+    extra = max(average_variance - average, 0.0)
+    sds = np.sqrt(np.stack([s.variance for s in solved]) + extra)
+    mean = weights @ means
+    return Posterior(
+        mean=mean,
+        sd=np.sqrt(weights @ (sds**2 + (means - mean) ** 2)),
+        baseline=weights @ np.stack([s.prior for s in solved]),
+        therapist=weights @ np.stack([s.therapist for s in solved]),
+        components=(weights, means, sds),
+        gamma=np.array([weights @ [s.gamma[0] for s in solved], weights @ grid[:, 2]]),
+        omega=float(weights @ grid[:, 0]),
+        psi=float(weights @ grid[:, 1]),
+        grid=grid,
+        average_variance=average,
+        extra_variance=extra,
+    )
+
+
+def draw(
+    b: Floats,
+    v: Floats,
+    tau: Floats,
+    cluster: NDArray[np.intp],
+    posterior: Posterior,
+    average: NDArray[np.float64],
+    n: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """Joint draws of all patients' effects, shape (n, n_patients).
+
+    Parameters
+    ----------
+    b, v, tau, cluster
+        As given to `shrink`.
+    posterior : Posterior
+    average : array of shape (n,)
+        Standard normal draws that carry the uncertainty all patients share beyond the model's own.
+    n : int
+    rng : Generator
+    """
+    n_clusters = int(cluster.max()) + 1
+    cells = rng.choice(len(posterior.grid), n, p=posterior.components[0])
+    out = np.empty((n, len(b)))
+    shift = average * np.sqrt(posterior.extra_variance)
+    known = np.isfinite(v)
+    for cell in np.unique(cells):
+        omega, psi, g1 = posterior.grid[cell]
+        solved = _solve(b, v, tau, cluster, n_clusters, omega, psi, g1)
+        d = 1.0 / (v + omega**2)
+        residual = np.where(known, b, 0.0) - g1 * tau
+        sums = np.bincount(cluster, d, n_clusters)
+        loose = psi**2 / (1.0 + psi**2 * sums)
+        for k in np.flatnonzero(cells == cell):
+            level = solved.gamma[0] + np.sqrt(max(solved.gamma_cov[0, 0], 0.0)) * rng.standard_normal()
+            left = np.where(known, residual - level, 0.0)
+            therapist = loose * np.bincount(cluster, d * left, n_clusters)
+            therapist += np.sqrt(loose) * rng.standard_normal(n_clusters)
+            pull = np.where(known, omega**2 * d, 0.0)
+            own = pull * (left - np.where(known, therapist[cluster], 0.0))
+            own += omega * np.sqrt(1.0 - pull) * rng.standard_normal(len(b))
+            out[k] = level + g1 * tau + therapist[cluster] + own + shift[k]
+    return out
+
+
+def _integrate_gamma(
+    b: Floats, v: Floats, tau: Floats, cluster: Ints, omega: float, psi: float, flat: bool
+) -> list[tuple[float, float, float, float]]:
+    """γ1 | (ω, ψ) is normal; its truncation to [0, 1] is integrated at the middles of thirds of its mass.
+
+    Returns (ω, ψ, γ1, log weight) of each node.
+    """
+    n = int(cluster.max()) + 1
+    if flat:
+        return [(omega, psi, 0.0, _solve(b, v, tau, cluster, n, omega, psi, 0.0).log_likelihood)]
+    free = _solve(b, v, tau, cluster, n, omega, psi, None)
+    centre, sd = free.gamma[1], max(float(np.sqrt(max(free.gamma_cov[1, 1], 0.0))), 1e-12)
+    if centre > 0.5:  # work in the tail where normal probabilities keep their digits
+        near, far = (centre - 1.0) / sd, centre / sd
+    else:
+        near, far = -centre / sd, (1.0 - centre) / sd
+    log_mass = float(log_ndtr(-near) + np.log1p(-np.exp(min(log_ndtr(-far) - log_ndtr(-near), -1e-15))))
+    out = []
+    for part in (1 / 6, 1 / 2, 5 / 6):
+        tail = (1.0 - part) * np.exp(log_ndtr(-near)) + part * np.exp(log_ndtr(-far))
+        step = near if tail <= 0 else -float(ndtri(tail))
+        g1 = centre - sd * step if centre > 0.5 else centre + sd * step
+        out.append((omega, psi, float(np.clip(g1, 0.0, 1.0)), free.log_likelihood + log_mass - float(np.log(3.0))))
+    return out
+
+
+def _scale(b: Floats, v: Floats) -> float:
+    """Upper end of the grid: well above any heterogeneity the slopes could hide."""
+    w = 1.0 / v
+    centre = (w @ b) / w.sum()
+    excess = max(w @ (b - centre) ** 2 - (len(b) - 1), 0.0) / (w.sum() - (w @ w) / w.sum())
+    unsure = np.sqrt(2.0 * len(b)) / (w.sum() - (w @ w) / w.sum())
+    return float(1.6 * np.sqrt(excess + 3.0 * unsure))
+
+
+def _stretch(grid: Floats, value: float) -> float:
+    if len(grid) == 1:
+        return 1.0
+    edges = np.concatenate([[grid[0]], (grid[1:] + grid[:-1]) / 2, [grid[-1]]])
+    i = int(np.argmin(np.abs(grid - value)))
+    return float(edges[i + 1] - edges[i])
+
+
+def mixture_quantile(components: tuple[Floats, Floats, Floats], q: float) -> Floats:
+    """Quantile of each patient's mixture of normals, by bisection on all patients at once."""
+    weights, means, sds = components
+    low, high = (means - 9 * sds).min(axis=0), (means + 9 * sds).max(axis=0)
+    for _ in range(48):
+        middle = (low + high) / 2
+        below = np.einsum("c,cn->n", weights, ndtr((middle - means) / np.maximum(sds, 1e-300))) < q
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray((low + high) / 2)

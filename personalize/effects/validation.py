@@ -1,0 +1,127 @@
+"""Does the ranking by baseline hold on patients who did not make it? Orthogonal scores, BLP, GATES, TOC, AUTOC, Qini.
+
+Score of patient i, with τ̂_i from folds that did not hold the patient's therapist:
+
+    Γ_i = τ̂_i + S_i (b_i − τ̂_i) / E[S | x_i]
+
+S_i is how much the alliance moved in that patient. Γ_i is an unbiased, noisy measure of β_i whatever τ̂ is, provided that
+β_i does not go with how much the alliance moved given x. Best linear predictor and sorted groups: Chernozhukov, Demirer,
+Duflo & Fernández-Val (2018, arXiv:1712.04802); TOC, AUTOC and Qini: Yadlowsky et al. (2025, J. Am. Stat. Assoc. 120, 38).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from personalize.effects.moderators import fit_ridge
+from personalize.effects.transitions import Floats, Ints
+
+BOOTSTRAPS = 500
+TOC_AT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+GROUPS = 5
+
+
+def orthogonal_scores(b: Floats, spread: Floats, tau: Floats, x: Floats, fold: Ints) -> Floats:
+    """Γ_i for patients with an own slope; E[S | x] by ridge on log S, cross-fitted over the same folds.
+
+    Parameters
+    ----------
+    b, spread, tau : array of shape (n,)
+        Own slopes, how much the alliance moved (of true score where SEM is given), cross-fitted effects (not centred).
+    x : array of shape (n, p)
+    fold : int array of shape (n,)
+    """
+    expected = np.empty(len(b))
+    log = np.log(np.maximum(spread, 1e-12))
+    for k in range(int(fold.max()) + 1):
+        train = fold != k
+        guess = np.exp(fit_ridge(x[train], log[train], np.full(train.sum(), 1.0 / log[train].var())).predict(x[~train]))
+        fitted = np.exp(fit_ridge(x[train], log[train], np.full(train.sum(), 1.0 / log[train].var())).predict(x[train]))
+        expected[~train] = guess * spread[train].mean() / fitted.mean()
+    return np.asarray(tau + spread * (b - tau) / expected)
+
+
+def validation_table(
+    scores: Floats, tau: Floats, cluster: NDArray[np.intp], *, benefit_sign: float, level: float, seed: int
+) -> pd.DataFrame:
+    """BLP slope, GATES, TOC, AUTOC and Qini with therapist (or patient) bootstrap intervals.
+
+    Parameters
+    ----------
+    scores, tau : array of shape (n,)
+        Orthogonal scores and cross-fitted effects.
+    cluster : int array of shape (n,)
+    benefit_sign : float
+        −1 where a lower outcome is better: benefit = sign · effect. TOC, AUTOC and Qini are in benefit, GATES in effect.
+    level : float
+        Of the intervals.
+    seed : int
+
+    Returns
+    -------
+    DataFrame with columns statistic, group, estimate, lower, upper, n
+    """
+    rng = np.random.default_rng(seed)
+    names, group = np.unique(cluster, return_inverse=True)
+    if len(names) < 10:
+        names, group = np.arange(len(scores)), np.arange(len(scores))
+    order = np.argsort(-benefit_sign * tau, kind="stable")
+    rank = np.empty(len(tau), dtype=np.intp)
+    rank[order] = np.arange(len(tau))
+    fifth = np.minimum(rank * GROUPS // len(tau), GROUPS - 1)
+    point = _statistics(scores, tau, order, fifth, np.ones(len(tau)), benefit_sign)
+    draws = np.array(
+        [
+            _statistics(
+                scores,
+                tau,
+                order,
+                fifth,
+                np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))[group].astype(float),
+                benefit_sign,
+            )
+            for _ in range(BOOTSTRAPS)
+        ]
+    )
+    tail = (1 - level) / 2
+    lower = np.nanquantile(draws, tail, axis=0)
+    upper = np.nanquantile(draws, 1 - tail, axis=0)
+    sizes = np.bincount(fifth, minlength=GROUPS)
+    labels = (
+        [("blp_slope", "", len(tau)), ("average", "", len(tau))]
+        + [("gates", f"fifth {k + 1} of {GROUPS} by predicted benefit", int(sizes[k])) for k in range(GROUPS)]
+        + [("gates_difference", "first minus last fifth", int(sizes[0] + sizes[-1]))]
+        + [("toc", f"top {q:.0%}", int(np.ceil(q * len(tau)))) for q in TOC_AT]
+        + [("autoc", "", len(tau)), ("qini", "", len(tau))]
+    )
+    return pd.DataFrame(
+        {
+            "statistic": [a for a, _, _ in labels],
+            "group": [g for _, g, _ in labels],
+            "estimate": point,
+            "lower": lower,
+            "upper": upper,
+            "n": [n for _, _, n in labels],
+        }
+    )
+
+
+def _statistics(scores: Floats, tau: Floats, order: Ints, fifth: Ints, weight: Floats, sign: float) -> Floats:
+    total = weight.sum()
+    mean = weight @ scores / total
+    away = tau - weight @ tau / total
+    spread = weight @ away**2
+    slope = weight @ (away * (scores - mean)) / spread if spread > 1e-12 * total else np.nan
+    counts = np.bincount(fifth, weight, GROUPS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gates = np.bincount(fifth, weight * scores, GROUPS) / counts
+    sorted_weight = weight[order]
+    share = np.cumsum(sorted_weight) / total
+    gain = np.cumsum(sorted_weight * sign * (scores[order] - mean)) / total  # q · TOC(q)
+    toc_all = gain / np.maximum(share, 1e-12)
+    toc = np.interp(TOC_AT, share, toc_all)
+    autoc = sorted_weight @ toc_all / total
+    qini = sorted_weight @ gain / total
+    return np.concatenate([[slope, mean], gates, [gates[0] - gates[-1]], toc, [autoc, qini]])

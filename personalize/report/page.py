@@ -1,0 +1,152 @@
+"""Write the report: one offline page, and a page a patient where there are many."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from personalize.files.atomic import whole_file
+from personalize.report.appendix import appendix
+from personalize.report.blocks import Section
+from personalize.report.glossary import with_terms
+from personalize.report.inputs import ReportInputs
+from personalize.report.names import Names, names
+from personalize.report.patients import Records, script_json, shared
+from personalize.report.sections import data, differ, effect, forecast, limits, ranking, track, variance, whom
+from personalize.report.summary import summary
+from personalize.report.words import Words
+
+MOST_EMBEDDED = 250  # patients on the page itself; above, each gets a page beside it
+HORIZON = 4  # sessions ahead that sentences speak of
+
+
+def write_report(folder: str | Path, inputs: ReportInputs) -> Path:
+    """Write ``report.html`` into a folder, and ``patients/*.html`` beside it for more than 250 patients.
+
+    The page is complete in itself: styles, script and data are inside, nothing is fetched, and a content security policy
+    forbids it. Every number shown comes from ``inputs``.
+
+    Parameters
+    ----------
+    folder : str or Path
+        An existing folder.
+    inputs : ReportInputs
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    FileError
+        When the folder cannot be written to.
+    """
+    target = Path(folder)
+    words, shown = Words.of(inputs.panel), names_of(inputs)
+    records = Records(inputs, shown)
+    embedded = inputs.panel.n_patients <= MOST_EMBEDDED
+    pages = [] if embedded else [f"patients/{name}" for name in shown.files()]
+    links = dict(zip(shown.patients, range(inputs.panel.n_patients) if embedded else pages, strict=True))
+    in_common = shared(inputs, words, horizon(inputs))
+    patients = [records.of(i) for i in range(inputs.panel.n_patients)] if embedded else []
+    html = _environment().get_template("report.html.j2").render(
+        title=str(inputs.run.get("title") or f"{words.outcome}: forecasts and who hinges on {words.alliance}".rstrip()),
+        version=str(inputs.run.get("version", "")),
+        css=asset("style.css"),
+        js=asset("app.js"),
+        summary=summary(inputs, words),
+        simulated=bool(inputs.run.get("simulated", False)),
+        notes=list(dict.fromkeys(str(n) for n in inputs.notes)),
+        sections=sections(inputs, words, shown),
+        embedded=embedded,
+        has_scenarios=inputs.scenarios is not None,
+        links=links,
+        pages=list(zip(shown.patients, pages, strict=True)) if pages else [],
+        appendix=appendix(inputs, words),
+        w=words,
+        data=Markup(script_json({"shared": in_common, "patients": patients})),
+    )
+    path = target / "report.html"
+    if pages:
+        (target / "patients").mkdir(exist_ok=True)
+        for i, page in enumerate(pages):
+            write_patient(target / page, inputs, i, records=records)
+    with whole_file(path) as partial:
+        partial.write_text(html, encoding="utf-8")
+    return path
+
+
+def write_patient(path: str | Path, inputs: ReportInputs, i: int, *, records: Records | None = None) -> Path:
+    """Write the page of the i-th patient of the panel, complete in itself.
+
+    Parameters
+    ----------
+    path : str or Path
+    inputs : ReportInputs
+    i : int
+        Row of ``panel.patients``.
+    records : Records, optional
+        Made once where many pages are written.
+    """
+    words = Words.of(inputs.panel)
+    found = Records(inputs, names_of(inputs)) if records is None else records
+    record = found.of(i)
+    html = _environment().get_template("patient.html.j2").render(
+        name=record["name"],
+        css=asset("style.css"),
+        js=asset("app.js"),
+        simulated=bool(inputs.run.get("simulated", False)),
+        has_scenarios=inputs.scenarios is not None,
+        w=words,
+        data=Markup(script_json({"shared": found.shared(words, horizon(inputs)), "patients": [record]})),
+    )
+    target = Path(path)
+    with whole_file(target) as partial:
+        partial.write_text(html, encoding="utf-8")
+    return target
+
+
+def names_of(inputs: ReportInputs) -> Names:
+    """Names shown for patients and therapists, pseudonyms where asked for."""
+    return names(inputs.panel, pseudonyms=inputs.pseudonyms, seed=int(inputs.run.get("seed", 0) or 0))
+
+
+def horizon(inputs: ReportInputs) -> int:
+    """Sessions ahead that benefits and sentences speak of."""
+    return HORIZON if inputs.hinge is None else int(inputs.hinge.attrs.get("sessions", HORIZON))
+
+
+def sections(inputs: ReportInputs, words: Words, shown: Names) -> list[Section]:
+    """All sections of the overview, in reading order."""
+    found = [
+        data.section(inputs, words),
+        variance.section(inputs, words),
+        forecast.section(inputs, words),
+        track.section(inputs, words),
+        effect.section(inputs, words),
+        differ.section(inputs, words),
+        ranking.section(inputs, words, shown),
+        whom.section(inputs, words),
+        limits.section(inputs, words),
+    ]
+    return found
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("personalize.report", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["terms"] = with_terms
+    return environment
+
+
+@cache
+def asset(name: str) -> Markup:
+    """Style sheet or script of the page: our own text, which stands in it as it is."""
+    return Markup(files("personalize.report").joinpath("templates", name).read_text(encoding="utf-8"))

@@ -1,0 +1,83 @@
+"""Do patients differ in the effect: test, parts, and what intake predicts in held-out patients."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from personalize.report import charts
+from personalize.report.blocks import Figure, Section, Table, table
+from personalize.report.inputs import ReportInputs
+from personalize.report.numbers import interval, num, p_value
+from personalize.report.words import Words
+
+TITLE = "Do patients differ?"
+PARTS = {"sd_total": "all together", "sd_baseline": "predicted from intake", "sd_therapist": "therapists",
+         "sd_patient": "patients, not predicted"}  # fmt: skip
+
+
+def section(inputs: ReportInputs, words: Words) -> Section:
+    """Heterogeneity test, standard deviations of the effect, GATES, TOC and BLP slope."""
+    test = inputs.heterogeneity
+    if test is None:
+        return Section("differ", TITLE, missing="No effect was estimated, so differences in it cannot be judged.")
+    detected = bool(test["detected"])
+    said = [
+        f"Heterogeneity test: {p_value(test['p_value'])}; of differences that intake predicts: "
+        f"{p_value(test.get('baseline_p_value', float('nan')))}. "
+        + ("Patients differ in how much the outcome moves with " + words.alliance + "." if detected
+           else "The data do not show that patients differ. So nobody is ranked below, and the average is the best "
+           "estimate for everybody.")
+    ]  # fmt: skip
+    parts = [(text, num(test[key])) for key, text in PARTS.items() if key in test]
+    unit = f"SD of the effect, {words.outcome} points per {words.alliance} point"
+    tables = [("How much the effect varies, and where", Table(("part", unit), tuple(parts)))]
+    figures: list[Figure] = []
+    found = inputs.validation
+    if found is not None and len(found):
+        said += _validated(found, words)
+        figures += _gates(found, words) + _toc(found, words)
+        tables.append(("Validation on held-out patients", table(found, left=2)))
+    return Section("differ", TITLE, said, figures, tables)
+
+
+def _pick(found: pd.DataFrame, start: str) -> pd.DataFrame:
+    return found[found["statistic"].astype(str).str.lower().str.startswith(start)]
+
+
+def _validated(found: pd.DataFrame, words: Words) -> list[str]:
+    out = []
+    for start, name in (("blp", "BLP slope"), ("autoc", "AUTOC (area under the TOC)")):
+        row = _pick(found, start)
+        if len(row):
+            first = row.iloc[-1]
+            out.append(f"{name}: {num(first['estimate'])} {interval(first['lower'], first['upper'])}.")
+    return out
+
+
+def _gates(found: pd.DataFrame, words: Words) -> list[Figure]:
+    own = _pick(found, "gates")
+    own = own[(own["n"] >= 5) & (own["statistic"] == "gates")]
+    if own.empty:
+        return []
+    rows = [(str(r["group"]), float(r["estimate"]), float(r["lower"]), float(r["upper"])) for _, r in own.iterrows()]
+    svg = charts.forest(rows, label="GATES", xlabel=f"{words.outcome} points per {words.alliance} point", zero=0.0, strong=0)
+    head = ("group", "estimate", "lower", "upper", "patients")
+    return [Figure(svg, "GATES: average effect in each fifth of patients, sorted by what intake predicts, held out.",
+                   table(own[["group", "estimate", "lower", "upper", "n"]], head))]  # fmt: skip
+
+
+def _toc(found: pd.DataFrame, words: Words) -> list[Figure]:
+    own = _pick(found, "toc")
+    share = [re.search(r"\d*\.?\d+", str(group)) for group in own["group"]]
+    if len(own) < 3 or any(s is None for s in share):
+        return []
+    at = [float(s.group(0)) for s in share if s is not None]
+    scale = 100.0 if max(at) <= 1 else 1.0
+    own = own.assign(share=[scale * s for s in at]).sort_values("share")
+    svg = charts.curve(own["share"].tolist(), own, label="targeting operator characteristic",
+                       xlabel="patients treated first, %", ylabel="effect beyond the average")  # fmt: skip
+    head = ("share of patients, %", "estimate", "lower", "upper", "patients")
+    return [Figure(svg, "TOC: how much larger the effect is among those ranked first, in held-out patients.",
+                   table(own[["share", "estimate", "lower", "upper", "n"]], head, left=0))]  # fmt: skip

@@ -1,0 +1,93 @@
+"""How well the course is forecast, beside every baseline."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from personalize.explain.attributions import average_attributions
+from personalize.report import charts
+from personalize.report.blocks import Figure, Section, Table, table
+from personalize.report.inputs import ReportInputs
+from personalize.report.numbers import interval, num, percent
+from personalize.report.words import Words
+
+OWN, SIMPLE = "forecaster", "last observation"
+TITLE = "How well the course is forecast"
+
+
+def section(inputs: ReportInputs, words: Words) -> Section:
+    """Accuracy, calibration, and what the forecasts rest on."""
+    found = inputs.evaluation
+    figures, tables, said = [], [], []
+    if found is not None:
+        said, figures, tables = _accuracy(found, words)
+    if inputs.calibration is not None:
+        frame = inputs.calibration[inputs.calibration["horizon"] == "all"]
+        head = ("stated probability", "observed share", "lower 95 %", "upper 95 %", "patients")
+        shown = table(frame[["probability", "share", "lower", "upper", "n"]], head, left=0)
+        caption = "Calibration in patients not seen in training: on the dotted line, stated probabilities come true."
+        figures.append(Figure(charts.calibration(inputs.calibration), caption, shown))
+    if inputs.attributions is not None:
+        figures.append(_groups(average_attributions(inputs.attributions), words))
+    if not figures:
+        return Section("forecast", TITLE, missing="No forecast could be made or judged; the notes above say why.")
+    return Section("forecast", TITLE, said, figures, tables)
+
+
+def _accuracy(found: pd.DataFrame, words: Words) -> tuple[list[str], list[Figure], list[tuple[str, Table]]]:
+    overall = found[(found["landmark"] == 0) & (found["horizon"] == "all") & (found["group"] == "all")]
+    mae = overall[overall["metric"] == "mae"].sort_values("estimate").set_index("forecaster")
+    said = []
+    if OWN in mae.index:
+        own = mae.loc[OWN]
+        said.append(
+            f"Cross-validated on new patients, forecasts of {words.outcome} miss by {num(own['estimate'])} points on "
+            f"average (mean absolute error; 95 % {interval(own['lower'], own['upper'])}, {num(own['n'])} patients)."
+        )
+        skill = overall[(overall["metric"] == "skill") & (overall["forecaster"] == OWN)]
+        if len(skill) and SIMPLE in mae.index:
+            row = skill.iloc[0]
+            better = "smaller" if row["estimate"] >= 0 else "larger"
+            said[0] += (
+                f" That is {percent(abs(row['estimate']))} {better} than carrying the last observation forward "
+                f"({num(mae.loc[SIMPLE, 'estimate'])})."
+            )
+        covered = overall[(overall["metric"] == "coverage") & (overall["forecaster"] == OWN)]
+        if len(covered):
+            row = covered.iloc[0]
+            said.append(
+                f"The forecast interval held {percent(row['estimate'])} of the outcomes (coverage; 95 % "
+                f"{interval(100 * row['lower'], 100 * row['upper'], 3)} %)."
+            )
+    order = [OWN, *(name for name in mae.index if name != OWN)] if OWN in mae.index else list(mae.index)
+    rows = [(str(name), *(float(mae.loc[name, c]) for c in ("estimate", "lower", "upper"))) for name in order]
+    svg = charts.forest(rows, label="error of the forecast and its baselines", xlabel=f"mean absolute error, {words.outcome} points")  # fmt: skip
+    frame = mae.loc[order].reset_index()[["forecaster", "estimate", "lower", "upper", "n"]]
+    shown = table(frame, ("forecast", "mean absolute error", "lower 95 %", "upper 95 %", "patients"))
+    figures = [Figure(svg, "Error in patients not seen in training, averaged over landmarks and horizons.", shown)]
+    cells = found[(found["landmark"] != 0) & (found["group"] == "all") & found["metric"].isin(["mae", "coverage"])]
+    cells = cells[cells["forecaster"].isin([OWN, SIMPLE])]
+    wide = cells[["forecaster", "metric", "landmark", "horizon", "estimate", "lower", "upper", "n"]]
+    head = ("forecast", "metric", "sessions seen", "horizon", "estimate", "lower 95 %", "upper 95 %", "patients")
+    return said, figures, [("By sessions seen and horizon", table(wide, head, left=4))]
+
+
+def _groups(frame: pd.DataFrame, words: Words) -> Figure:
+    frame = frame.sort_values("size", ascending=False)
+    rows = [
+        (_named(str(r.group), words), float(r.size_), float(r.lower), float(r.upper))
+        for r in frame.rename(columns={"size": "size_"}).itertuples()
+    ]
+    svg = charts.forest(rows, label="what forecasts rest on", xlabel=f"average size of the contribution, {words.outcome} points",
+                        zero=0.0, strong=0)  # fmt: skip
+    frame = frame.assign(group=[row[0] for row in rows])
+    head = ("group of inputs", "mean, signed", "average size", "lower 95 %", "upper 95 %", "forecasts")
+    caption = (
+        "What moves forecasts away from the background (Shapley values, averaged). This explains the forecast; it does not "
+        "say what would happen if an input were changed."
+    )
+    return Figure(svg, caption, table(frame, head))
+
+
+def _named(group: str, words: Words) -> str:
+    return group.replace("alliance", words.alliance) if words.alliance else group

@@ -1,0 +1,93 @@
+"""Who hinges: the ranking with its intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from personalize.report import charts
+from personalize.report.blocks import Figure, Section, Table
+from personalize.report.inputs import SMALLEST_GROUP, ReportInputs
+from personalize.report.names import Names
+from personalize.report.numbers import interval, num, percent
+from personalize.report.words import Words
+
+MOST_ROWS = 1000
+HEAD = ("rank", "patient", "signed benefit", "interval", "P(benefit > 0)", "P(reliable change)", "P(top)", "own-data reliability",
+        "verdict", "why")  # fmt: skip
+
+
+def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
+    """Caterpillar of benefits, verdict counts, and the table of patients."""
+    title = f"Who hinges on {words.alliance or 'the process'}"
+    found = inputs.hinge
+    if found is None:
+        return Section("hinge", title, missing="No effect was estimated, so nobody is ranked.")
+    settings = found.attrs
+    sessions, level = settings.get("sessions", 4), float(settings.get("level", 0.90))
+    delta = float(found["shift"].iloc[0]) if len(found) else np.nan
+    said = [
+        f"Signed benefit: by how many points of {words.outcome} the outcome would be better {sessions} sessions after "
+        f"{words.alliance} is held {num(delta)} points above its expected course. Intervals hold "
+        f"{100 * level:.0f} % of what is plausible for this patient."
+    ]
+    reason = [r for r in found["ranking_reason"].unique() if r]
+    ranked = found["rank"].notna().any()
+    if not ranked:
+        said.append(f"No ranking: {reason[0] if reason else 'no effect could be estimated'}.")
+    order = np.argsort(-found["benefit"].fillna(-np.inf).to_numpy(dtype=float), kind="stable")
+    rows = found.iloc[order]
+    known = rows["benefit"].notna().to_numpy()
+    figures = []
+    shown_names = [names.patients[i] for i in order]
+    if known.any() and ranked:
+        said.append(_least_known(found, settings))
+        svg = charts.caterpillar(rows[known], [n for n, k in zip(shown_names, known, strict=True) if k],
+                                 ylabel=f"benefit, {words.outcome} points")  # fmt: skip
+        caption = (
+            "Every patient's benefit with its interval, largest first. Dark: the interval is above zero; dashed: below zero."
+        )
+        figures.append(Figure(svg, caption, counts(found)))
+        tables = [("Patients, largest benefit first", ranking(rows, shown_names))]
+    else:
+        tables = [("Verdicts", counts(found))]
+    return Section("hinge", title, said, figures, tables)
+
+
+def _least_known(found: pd.DataFrame, settings: dict[str, object]) -> str:
+    p = found["p_top"].dropna().sort_values(ascending=False)
+    top = float(str(settings.get("top", 0.2)))
+    count = max(round(top * len(p)), 1)
+    median = found["own_reliability"].median()
+    return (
+        f"How sure is the ranking? Of the {num(count)} patients most likely to be among the {percent(top)} with the largest "
+        f"benefit, {percent(p.head(count).mean())} are expected to be. Median own-data reliability: {num(median, 2)}."
+    )
+
+
+def counts(found: pd.DataFrame) -> Table:
+    """How many patients got each verdict; small groups suppressed."""
+    n = found["verdict"].value_counts()
+    rows = [(str(k), num(v) if v >= SMALLEST_GROUP else f"< {SMALLEST_GROUP}") for k, v in n.items()]
+    return Table(("verdict", "patients"), tuple(rows))
+
+
+def ranking(rows: pd.DataFrame, shown: list[str]) -> Table:
+    """One row a patient, largest benefit first."""
+    out = []
+    for name, (_, row) in zip(shown[:MOST_ROWS], rows.head(MOST_ROWS).iterrows(), strict=True):
+        out.append(
+            (
+                num(row["rank"]),
+                name,
+                num(row["benefit"]),
+                interval(row["benefit_lower"], row["benefit_upper"]),
+                percent(row["p_benefit"]),
+                percent(row["p_reliable"]),
+                percent(row["p_top"]),
+                num(row["own_reliability"], 2),
+                str(row["verdict"]),
+                str(row["why"]),
+            )
+        )
+    return Table(HEAD, tuple(out), 2)

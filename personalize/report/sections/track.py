@@ -1,0 +1,36 @@
+"""The not-on-track signal and how often it is right."""
+
+from __future__ import annotations
+
+from personalize.explain.on_track import OnTrack
+from personalize.report.blocks import Section, table
+from personalize.report.inputs import ReportInputs
+from personalize.report.numbers import interval, percent
+from personalize.report.words import Words
+
+TITLE = "Not on track"
+NAMES = {"sensitivity": "sensitivity", "specificity": "specificity", "share_flagged": "share flagged",
+         "not_improved": "share not improved", "not_improved_if_flagged": "share not improved, if flagged"}  # fmt: skip
+
+
+def section(inputs: ReportInputs, words: Words) -> Section:
+    """Accuracy of the signal, cross-validated."""
+    found = inputs.on_track
+    if not isinstance(found, OnTrack):
+        return Section("track", TITLE, missing="The signal could not be computed; the notes above say why.")
+    said = [
+        f"A patient is flagged where {words.outcome} is worse than what {percent(found.probability)} of patients with the "
+        f"same first score reach (expected response, learned on other patients). Held against: not reaching {found.criterion}."
+    ]
+    own = found.accuracy.set_index(["statistic", "session"])
+    for session in found.accuracy["session"].unique():
+        sens, spec = own.loc[("sensitivity", session)], own.loc[("specificity", session)]
+        said.append(
+            f"At session {session}: sensitivity {percent(sens['estimate'])} "
+            f"{interval(100 * sens['lower'], 100 * sens['upper'], 2)}, specificity {percent(spec['estimate'])} "
+            f"{interval(100 * spec['lower'], 100 * spec['upper'], 2)}."
+        )
+    frame = found.accuracy.assign(statistic=[NAMES[s] for s in found.accuracy["statistic"]])
+    frame = frame[["statistic", "session", "estimate", "lower", "upper", "n"]]
+    head = ("statistic", "session", "estimate", "lower 95 %", "upper 95 %", "patients")
+    return Section("track", TITLE, said, (), [("Accuracy of the signal", table(frame, head, left=2))])

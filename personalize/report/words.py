@@ -1,0 +1,32 @@
+"""The user's words for the two columns that everything is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from features.panel import Panel
+
+
+@dataclass(frozen=True)
+class Words:
+    """Names that run through the report.
+
+    Attributes
+    ----------
+    outcome, alliance : str
+        Label of the column where it has one, else its name; ``alliance`` is empty without such a column.
+    better : str
+        "lower" or "higher".
+    """
+
+    outcome: str
+    alliance: str
+    better: str
+
+    @classmethod
+    def of(cls, panel: Panel) -> Words:
+        """Read them off a panel."""
+        name = panel.columns.alliance
+        alliance = "" if name is None else panel.labels.get(name, name)
+        outcome = panel.labels.get(panel.columns.outcome, panel.columns.outcome)
+        return cls(outcome, alliance, "lower" if panel.better == "low" else "higher")

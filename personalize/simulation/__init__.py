@@ -1,0 +1,1 @@
+"""Parts of the simulator; `personalize.simulate.simulate_clinic` puts them together."""

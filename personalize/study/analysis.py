@@ -1,0 +1,162 @@
+"""Everything a run computes from a panel, stage by stage; nothing is written here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features import NotEnoughData, Panel, build_features
+from features.build import dictionary as feature_dictionary
+from personalize import explain
+from personalize.effects.alliance_effect import AllianceEffect
+from personalize.study.config import Study
+from personalize.study.progress import Stages
+from personalize.trajectories.baselines import BASELINES
+from personalize.trajectories.calibration import calibration_table
+from personalize.trajectories.evaluate import summarise
+from personalize.trajectories.forecast import TrajectoryForecaster
+from personalize.trajectories.held_out import held_out
+
+QUICK_BASELINES = ("last observation", "expected response", "mixed model")
+LANDMARKS = (3, 5, 8)
+HORIZONS = (1, 4, "last")
+FEWEST_AT_LANDMARK = 10  # patients with a session after it, for a landmark to be worth evaluating
+KINDS = ("next session", "4 sessions ahead", "last session")  # the rows a forecaster is asked for by default
+
+
+@dataclass
+class Analysis:
+    """Fitted models and the tables made with them.
+
+    Attributes
+    ----------
+    panel : Panel
+    forecaster : TrajectoryForecaster
+    effect : AllianceEffect or None
+        None where there is no alliance column or too little data.
+    features, features_dictionary : DataFrame
+    forecasts, attributions : DataFrame
+        One row a patient and target.
+    evaluation, calibration : DataFrame or None
+        None where no patient has sessions after a landmark.
+    hinge, validation, sensitivity : DataFrame or None
+    left_out : dict of str to str
+        What was not made, and why.
+    """
+
+    panel: Panel
+    features: pd.DataFrame
+    features_dictionary: pd.DataFrame
+    forecaster: TrajectoryForecaster
+    forecasts: pd.DataFrame
+    attributions: pd.DataFrame
+    evaluation: pd.DataFrame | None = None
+    calibration: pd.DataFrame | None = None
+    effect: AllianceEffect | None = None
+    hinge: pd.DataFrame | None = None
+    validation: pd.DataFrame | None = None
+    sensitivity: pd.DataFrame | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def analyse(panel: Panel, study: Study, stages: Stages) -> Analysis:
+    """Fit forecaster and effect to a panel and make every table.
+
+    Raises
+    ------
+    NotEnoughData
+        When not even a forecast can be learned. Too little data for the effect leaves the effect out, with the reason.
+    """
+    seed, level = study.get("analysis.seed"), study.get("analysis.level")
+    with stages("Features"):
+        features = build_features(panel, seen="whole")
+        described = feature_dictionary(panel, seen="whole")
+    with stages("Forecasts: learning"):
+        forecaster = TrajectoryForecaster(random_state=seed, level=level).fit(panel)
+    with stages("Forecasts: every patient"):
+        forecasts = forecast_table(forecaster, panel)
+        moved = attribution_table(forecaster, panel)
+    done = Analysis(panel, features, described, forecaster, forecasts, moved)
+    with stages("Forecasts: how good they are, beside the baselines"):
+        _evaluate(done, study)
+    if not panel.has_alliance:
+        reason = (
+            "No column plays the role of the alliance, so no effect was estimated: forecasts only. Name the column with "
+            "--alliance (alliance.column in study.toml)."
+        )
+        done.left_out |= dict.fromkeys(("effects.csv", "hinge.csv"), reason)
+        return done
+    with stages("Effect of the alliance: estimating"):
+        _estimate(done, study)
+    if done.effect is not None:
+        with stages("Effect of the alliance: who hinges, how sure"):
+            _explain_effect(done, done.effect, seed)
+    return done
+
+
+def forecast_table(forecaster: TrajectoryForecaster, panel: Panel) -> pd.DataFrame:
+    """Forecasts of the next session, four ahead and the last one, from the end of each patient's sessions.
+
+    The column ``target`` says which, ``sessions_seen`` how many sessions the forecast rests on.
+    """
+    made = forecaster.predict(panel)
+    made.insert(1, "target", np.tile(np.asarray(KINDS, dtype=object), panel.n_patients))
+    made.insert(2, "sessions_seen", np.repeat(panel.sessions_per_patient, len(KINDS)))
+    return made
+
+
+def attribution_table(forecaster: TrajectoryForecaster, panel: Panel) -> pd.DataFrame:
+    """Shapley values by group of inputs of every forecast of `forecast_table`."""
+    made = explain.attributions(forecaster, panel)
+    made.insert(1, "target", np.tile(np.asarray(KINDS, dtype=object), panel.n_patients))
+    return made
+
+
+def landmarks_of(panel: Panel) -> tuple[int, ...]:
+    """Landmarks (sessions seen) after which enough patients go on for accuracy to be measured."""
+    counts = panel.sessions_per_patient
+    enough = [k for k in range(1, max(LANDMARKS) + 1) if (counts > k).sum() >= FEWEST_AT_LANDMARK]
+    usual = tuple(k for k in LANDMARKS if k in enough)
+    return usual or tuple(enough[-1:])
+
+
+def _evaluate(done: Analysis, study: Study) -> None:
+    landmarks = landmarks_of(done.panel)
+    if not landmarks:
+        done.left_out["accuracy of the forecasts"] = (
+            f"Fewer than {FEWEST_AT_LANDMARK} patients have a second session; there is nothing to hold forecasts against."
+        )
+        return
+    names = BASELINES if study.get("analysis.all_baselines") else {n: BASELINES[n] for n in QUICK_BASELINES}
+    held = held_out(done.forecaster, done.panel, landmarks=landmarks, horizons=HORIZONS, baselines=names)
+    done.evaluation = summarise(held, random_state=done.forecaster.random_state)
+    done.calibration = calibration_table(held)
+
+
+def _estimate(done: Analysis, study: Study) -> None:
+    options: dict[str, Any] = {
+        "alliance_sem": study.get("alliance.sem"),
+        "outcome_sem": study.get("outcome.sem"),
+        "level": study.get("analysis.level"),
+        "random_state": study.get("analysis.seed"),
+    }
+    known = {name: value for name, value in options.items() if value is not None}
+    try:
+        done.effect = AllianceEffect(**known).fit(done.panel)
+    except NotEnoughData as error:
+        done.left_out |= dict.fromkeys(("effects.csv", "hinge.csv"), str(error))
+
+
+def _explain_effect(done: Analysis, effect: AllianceEffect, seed: int) -> None:
+    done.hinge = explain.hinge(effect, done.panel, random_state=seed)
+    for name in ("validation", "sensitivity"):
+        try:
+            table = effect.validate() if name == "validation" else effect.sensitivity()
+        except NotEnoughData as error:
+            done.left_out[f"{name} of the effect"] = str(error)
+        else:
+            setattr(done, name, table)
+

@@ -1,0 +1,201 @@
+"""Forecasts of patients that neither members nor weights nor calibration have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.errors import OptionError, check_option, listed
+from features.panel import Panel
+from personalize.trajectories.baselines import BASELINES
+from personalize.trajectories.crossfit import Crossfit, calibrate, crossfit, extend
+from personalize.trajectories.distribution import QUANTILES, outcome_range, quantile_name
+from personalize.trajectories.forecast import TrajectoryForecaster
+from personalize.trajectories.query import part
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+FORECASTER = "forecaster"
+FIFTHS = 5
+TOLERANCE = 1e-9  # an outcome at the end of its interval is inside, whatever the rounding
+KEY = ["forecaster", "patient", "landmark", "horizon"]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Forecasts of held-out patients.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row a forecaster, patient, landmark and horizon: forecaster, patient, landmark, horizon, severity (fifth of
+        the patient's last score at the landmark; 0: none yet), outcome, mean, lower, upper, crps and the quantiles.
+    paths : DataFrame
+        One row a forecaster, patient and landmark: whether the band held the whole observed future, its mean width
+        there and that of the interval.
+    level : float
+    """
+
+    rows: pd.DataFrame
+    paths: pd.DataFrame
+    level: float
+
+
+def held_out(
+    forecaster: TrajectoryForecaster,
+    panel: Panel,
+    *,
+    landmarks: Sequence[int] = (3, 5, 8),
+    horizons: Sequence[int | str] = (1, 4, "last"),
+    baselines: Mapping[str, Sequence[str]] | None = None,
+) -> HeldOut:
+    """Forecast each fold's patients from the others.
+
+    Members are fitted without each fold of patients (of therapists, where there are at least ten) and forecast that
+    fold; weights and calibration for a fold come from the other folds. A forecaster that was fitted to this very panel
+    brings its folds along, so nothing is fitted twice.
+
+    Parameters
+    ----------
+    forecaster : TrajectoryForecaster
+        Fitted or not; its options count.
+    panel : Panel
+    landmarks : sequence of int
+        Numbers of sessions seen; 0 is intake.
+    horizons : sequence of int or "last"
+        Observed sessions ahead.
+    baselines : mapping of str to members, optional
+        Default: `baselines.BASELINES`.
+
+    Raises
+    ------
+    OptionError
+        A landmark after which nobody has sessions, or a horizon that is none.
+    """
+    _check(panel, landmarks, horizons)
+    given = BASELINES if baselines is None else baselines
+    contenders: dict[str, Sequence[str]] = {FORECASTER: tuple(forecaster.members), **given}
+    cross = _cross(forecaster, panel, contenders)
+    query, fold, limits = cross.query, cross.fold, outcome_range(panel)
+    cells = _cells(cross, landmarks, horizons)
+    path = ~query.targets.last & np.isin(query.seen, landmarks)
+    wanted = path.copy()
+    for _, _, chosen in cells:
+        wanted[chosen] = True
+    rows, paths = [], []
+    for name, members in contenders.items():
+        parts = []
+        for f in range(cross.folds.count):
+            fitted = calibrate(cross, members, level=forecaster.level, rows=fold != f)
+            use = np.flatnonzero(wanted & (fold == f))
+            parts.append(fitted.distribution(part(query, use), np.asarray(QUANTILES), limits).set_axis(use, axis=0))
+        table = pd.concat(parts).sort_index()
+        rows.append(_scored(table, cross, cells).assign(forecaster=name))
+        paths.append(_paths(table, cross, np.flatnonzero(path)).assign(forecaster=name))
+    return HeldOut(pd.concat(rows, ignore_index=True), pd.concat(paths, ignore_index=True), forecaster.level)
+
+
+def horizon_name(horizon: int | str) -> str:
+    """Words for a horizon."""
+    return {1: "next session", "last": "last session"}.get(horizon, f"{horizon} sessions ahead")
+
+
+def crps(outcome: Floats, quantiles: Floats, levels: Floats) -> Floats:
+    """Twice the mean pinball loss over the levels: the continuous ranked probability score on a grid.
+
+    Source: Gneiting & Ranjan 2011, J. Bus. Econ. Stat. 29, 411-422.
+
+    Parameters
+    ----------
+    outcome : array of shape (n,)
+    quantiles : array of shape (n, n_levels)
+    levels : array of shape (n_levels,)
+    """
+    error = outcome[:, None] - quantiles
+    return np.asarray(2 * np.maximum(levels * error, (levels - 1) * error).mean(axis=1))
+
+
+def _check(panel: Panel, landmarks: Sequence[int], horizons: Sequence[int | str]) -> None:
+    most = int(panel.sessions_per_patient.max(initial=0))
+    late = [k for k in landmarks if not 0 <= k < most]
+    if late or not len(landmarks):
+        raise OptionError(
+            f"landmarks: {listed(late) or 'none'} cannot be evaluated; give numbers of sessions from 0 to {most - 1} "
+            f"(the longest treatment has {most})."
+        )
+    for horizon in horizons:
+        if isinstance(horizon, str) or horizon < 1:
+            check_option("horizons", horizon, ("a number of sessions from 1", "last"))
+
+
+def _cross(forecaster: TrajectoryForecaster, panel: Panel, contenders: Mapping[str, Sequence[str]]) -> Crossfit:
+    names = list(dict.fromkeys(name for members in contenders.values() for name in members))
+    known: Crossfit | None = getattr(forecaster, "crossfit_", None)
+    if known is not None and known.query.landmarks.panel is panel:
+        return extend(known, names, random_state=forecaster.random_state, threads=forecaster.n_jobs)
+    return crossfit(panel, names, **forecaster.crossfit_options())
+
+
+def _cells(cross: Crossfit, landmarks: Sequence[int], horizons: Sequence[int | str]) -> list[tuple[int, str, Indices]]:
+    """Rows of each landmark and horizon: one a patient. Empty ones are left out."""
+    query = cross.query
+    ahead = query.landmarks.panel.occasion[query.targets.row] + 1 - query.seen
+    out = []
+    for k in landmarks:
+        for horizon in horizons:
+            kind = query.targets.last if horizon == "last" else ~query.targets.last & (ahead == horizon)
+            rows = np.flatnonzero(kind & (query.seen == k))
+            if len(rows):
+                out.append((int(k), horizon_name(horizon), rows))
+    return out
+
+
+def _scored(table: pd.DataFrame, cross: Crossfit, cells: list[tuple[int, str, Indices]]) -> pd.DataFrame:
+    query = cross.query
+    names = [quantile_name(p) for p in QUANTILES]
+    last = query.outcome_input("last")
+    out = []
+    for landmark, horizon, rows in cells:
+        own, outcome = table.loc[rows], query.targets.outcome[rows]
+        frame = own.reset_index(drop=True)
+        frame.insert(0, "patient", query.landmarks.panel.patient_ids[query.patient[rows]])
+        frame.insert(1, "landmark", landmark)
+        frame.insert(2, "horizon", horizon)
+        frame.insert(3, "severity", _fifth(last[rows]))
+        frame.insert(4, "outcome", outcome)
+        frame["crps"] = crps(outcome, own[names].to_numpy(), np.asarray(QUANTILES))
+        out.append(frame)
+    return pd.concat(out, ignore_index=True)
+
+
+def _fifth(values: Floats) -> Indices:
+    """Fifth of each value among those that are known, 1 to 5; 0 where unknown."""
+    out = np.zeros(len(values), dtype=np.intp)
+    known = np.isfinite(values)
+    if known.any():
+        edges = np.quantile(values[known], np.arange(1, FIFTHS) / FIFTHS)
+        out[known] = 1 + np.searchsorted(edges, values[known], side="right")
+    return out
+
+
+def _paths(table: pd.DataFrame, cross: Crossfit, rows: Indices) -> pd.DataFrame:
+    own, outcome = table.loc[rows], cross.query.targets.outcome[rows]
+    low, high = own["band_lower"].to_numpy() - TOLERANCE, own["band_upper"].to_numpy() + TOLERANCE
+    frame = pd.DataFrame(
+        {
+            "patient": cross.query.landmarks.panel.patient_ids[cross.query.patient[rows]],
+            "landmark": cross.query.seen[rows],
+            "held": (outcome >= low) & (outcome <= high),
+            "width": (own["band_upper"] - own["band_lower"]).to_numpy(),
+            "pointwise_width": (own["upper"] - own["lower"]).to_numpy(),
+        }
+    )
+    grouped = frame.groupby(["patient", "landmark"], sort=True)
+    return grouped.agg(
+        held=("held", "all"), width=("width", "mean"), pointwise_width=("pointwise_width", "mean")
+    ).reset_index()
