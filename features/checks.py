@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.errors import listed
+from features.errors import counted, listed
 from features.measures import Measure
 
 Problems = list[str]
@@ -88,7 +88,7 @@ def ids(table: str, frame: pd.DataFrame, column: str, problems: Problems, *, req
         blank = clean.isna().to_numpy()
         if blank.any():
             problems.append(
-                f"{table}: column {column!r} is empty in {int(blank.sum())} rows (data row "
+                f"{table}: column {column!r} is empty in {counted(blank.sum(), 'row')} (data row "
                 f"{listed(np.flatnonzero(blank) + 1)}); every row needs an identifier: fill it in, or remove the "
                 "rows yourself."
             )
@@ -143,13 +143,13 @@ def numbers(
         values[coded] = np.nan
     if coded.any() and notes is not None:
         notes.append(
-            f"{table}: {int(coded.sum())} values of {column!r} marked as missing (code "
-            f"{', '.join(f'{c:g}' if not isinstance(c, str) else repr(c) for c in missing_codes)}) were set to missing."
+            f"{table}: {counted(coded.sum(), 'value')} of {column!r} set to missing (code "
+            f"{', '.join(f'{c:g}' if not isinstance(c, str) else repr(c) for c in missing_codes)})."
         )
     infinite = np.isinf(values)
     if infinite.any():
         problems.append(
-            f"{table}: column {column!r} has {int(infinite.sum())} infinite values (patient "
+            f"{table}: column {column!r} has {counted(infinite.sum(), 'infinite value')} (patient "
             f"{listed(pd.unique(patient[infinite]))}); mark them as missing or correct them."
         )
     return pd.Series(values, index=frame.index, dtype=float)
@@ -167,8 +167,8 @@ def _report_text(
     else:
         remedy = "correct them, or pass what marks a missing value as missing_codes"
     problems.append(
-        f"{table}: column {column!r} must be numeric; {int(bad.sum())} values are not, first {text.iloc[first]!r} "
-        f"for patient {listed([patient.iloc[first]])} (data row {first + 1}): {remedy}."
+        f"{table}: column {column!r} must be numeric but has {counted(bad.sum(), 'other value')}, first "
+        f"{text.iloc[first]!r} for patient {listed([patient.iloc[first]])} (data row {first + 1}): {remedy}."
     )
 
 
@@ -264,7 +264,8 @@ def in_range(
     count = int(outside.sum())
     if out_of_range == "missing":
         notes.append(
-            f"{table}: {count} values of {column!r} outside {low:g} to {high:g} ({measure.name}) were set to missing."
+            f"{table}: {counted(count, 'value')} of {column!r} outside {low:g} to {high:g} ({measure.name}) set to "
+            "missing."
         )
         return values.mask(outside)
     first = int(np.flatnonzero(outside)[0])
@@ -288,7 +289,6 @@ def dates(table: str, raw: pd.Series, column: str, patient: pd.Series, problems:
     is_date : bool
         Whether the column held dates.
     """
-    name = raw.name
     values = plain(raw)
     if pd.api.types.is_timedelta64_dtype(values):
         return values.dt.total_seconds() / 86400, False
@@ -299,7 +299,7 @@ def dates(table: str, raw: pd.Series, column: str, patient: pd.Series, problems:
         given = values.notna() if pd.api.types.is_numeric_dtype(values) else stripped(values).notna()
         if pd.api.types.is_numeric_dtype(values) or (as_number.notna() == given).all():
             _undashed(table, as_number, column, problems)
-            return numbers(table, raw.to_frame(name), str(name), patient, problems), False
+            return numbers(table, raw.to_frame(column), column, patient, problems), False
     stamps = values if pd.api.types.is_datetime64_any_dtype(values) else _parsed(values)
     bad = (
         (stamps.isna() & stripped(values).notna()).to_numpy() if not _is_stamp(values) else np.zeros(len(values), bool)
@@ -307,10 +307,10 @@ def dates(table: str, raw: pd.Series, column: str, patient: pd.Series, problems:
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         problems.append(
-            f"{table}: column {column!r} should hold numbers or ISO dates (2024-03-31); {int(bad.sum())} values "
-            f"are neither, first {values.iloc[first]!r} for patient {listed([patient.iloc[first]])} "
-            f"(data row {first + 1}): write dates as year-month-day, or tell read_panel "
-            "their order, e.g. date_format='%d.%m.%Y'."
+            f"{table}: column {column!r} should hold numbers or ISO dates (2024-03-31) but has "
+            f"{counted(bad.sum(), 'other value')}, first {values.iloc[first]!r} for patient "
+            f"{listed([patient.iloc[first]])} (data row {first + 1}): write dates as year-month-day, or tell "
+            "read_panel their order, e.g. date_format='%d.%m.%Y'."
         )
     if getattr(stamps.dt, "tz", None) is not None:
         stamps = stamps.dt.tz_localize(None)

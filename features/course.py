@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.columns import Columns
-from features.errors import listed
+from features.errors import counted, listed
 
 FEW = 10  # patients below which an empty or constant score may be a short history to forecast from, not a mistake
 
@@ -30,8 +30,9 @@ def in_order(
     if len(twice):
         copies = frame.iloc[np.union1d(twice, twice - 1)].duplicated().sum() == len(twice)
         problems.append(
-            f"{table}: {len(twice)} rows repeat a patient and session, first patient {listed([ids[who[twice[0]]]])}, "
-            f"session {number[twice[0]]:g} (patient {listed(ids[pd.unique(who[twice])])}); "
+            f"{table}: {counted(len(twice), 'row')} with a patient and session that stand there already, first "
+            f"patient {listed([ids[who[twice[0]]]])}, session {number[twice[0]]:g} "
+            f"(patient {listed(ids[pd.unique(who[twice])])}); "
             + ("they are exact copies: drop the copies" if copies else "keep one row a session")
             + ", number the sessions anew, or, where patients came back for another treatment, name the treatment "
             "with Columns(episode=...)."
@@ -48,7 +49,7 @@ def in_order(
         )
     if tied.any() and not numbered:
         problems.append(
-            f"{table}: {int(tied.sum())} rows have the same {columns.time!r} as another row of their patient "
+            f"{table}: {counted(tied.sum(), 'row')} with the same {columns.time!r} as another row of the patient "
             f"(patient {listed(ids[pd.unique(who[1:][tied])])}), so their order is not known; keep one row a "
             "session, or add a column of session numbers."
         )
@@ -79,6 +80,6 @@ def count_empty(table: str, columns: Columns, sessions: pd.DataFrame, notes: lis
     empty = int(sessions[list(columns.scores)].isna().all(axis=1).sum())
     if empty:
         notes.append(
-            f"{table}: {empty} session rows have no score at all (all of "
-            f"{listed(columns.scores)} missing); they are kept as sessions held but not rated."
+            f"{table}: {counted(empty, 'session row')} without any score (all of "
+            f"{listed(columns.scores)} missing) kept as sessions held but not rated."
         )

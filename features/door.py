@@ -14,7 +14,7 @@ from features import checks, course
 from features.checks import Codes
 from features.columns import DEFAULT_THERAPIST, Columns
 from features.episodes import Treatments, by_episode, by_patient, by_therapist
-from features.errors import PanelError, listed
+from features.errors import PanelError, counted, listed
 from features.intake import clean_intake, coded_intake
 from features.measures import Measure
 from features.shape import identifiers_as_columns, without_row_numbers
@@ -186,7 +186,7 @@ class Door:
             gone = stamps.isna().to_numpy()
             if gone.any() and len(problems) == before:
                 problems.append(
-                    f"{table}: column {columns.time!r} is empty in {int(gone.sum())} rows (patient "
+                    f"{table}: column {columns.time!r} is empty in {counted(gone.sum(), 'row')} (patient "
                     f"{listed(pd.unique(patient[gone]))}); every session needs its time: fill it in, or leave time out "
                     "of Columns and number the sessions."
                 )
@@ -224,8 +224,8 @@ class Door:
         bad = (number.isna() | (number != np.floor(number)) | (number < 0) | (number > LARGEST_SESSION)).to_numpy()
         if bad.any():
             problems.append(
-                f"{table}: column {columns.session!r} must hold whole numbers from 0 to {LARGEST_SESSION}; "
-                f"{int(bad.sum())} values are not (patient {listed(pd.unique(patient[bad]))}, e.g. "
+                f"{table}: column {columns.session!r} must hold whole numbers from 0 to {LARGEST_SESSION} but has "
+                f"{counted(bad.sum(), 'other value')} (patient {listed(pd.unique(patient[bad]))}, e.g. "
                 f"{listed([raw[columns.session][bad].iloc[0]])}): number the sessions, or leave the column out and "
                 "name a time column."
             )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.errors import PanelError, listed
+from features.errors import PanelError, counted, listed
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def by_therapist(
     unknown = ~seen & several[person]
     if unknown.any():
         problems.append(
-            f"{names['sessions']}: {int(unknown.sum())} sessions name no therapist for patient "
+            f"{names['sessions']}: {counted(unknown.sum(), 'session')} without a therapist for patient "
             f"{listed(pd.unique(frame[column][unknown]))}, who has several; fill the therapist in."
         )
         return Treatments(intake, listed_own, person, np.arange(len(intake)))
     codes = np.where(seen, codes, only[person])
     out = _split(intake, person, codes, np.asarray([*all_therapists, None], dtype=object), only)
     notes.append(
-        f"{int(several.sum())} patients changed therapist; each patient–therapist pair is one episode "
+        f"{counted(several.sum(), 'patient')} changed therapist; each patient–therapist pair is one episode "
         f"({len(out.patients)} episodes of {len(intake)} patients)."
     )
     return out

@@ -60,6 +60,15 @@ def listed(values: Iterable[object], shown: int = SHOWN) -> str:
     return text if len(items) <= shown else f"{text} and {len(items) - shown} more"
 
 
+def counted(n: float, noun: str) -> str:
+    """Count things in words that agree in number.
+
+    >>> counted(1, "row"), counted(2, "row"), counted(3, "other value")
+    ('1 row', '2 rows', '3 other values')
+    """
+    return f"{int(n)} {noun}" if int(n) == 1 else f"{int(n)} {noun}s"
+
+
 def _plain(value: object) -> object:
     item = getattr(value, "item", None)
     return item() if callable(item) else value

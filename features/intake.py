@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.checks import Codes, Problems, as_numbers, is_date, nested, plain, stripped
-from features.errors import listed
+from features.errors import counted, listed
 
 MOSTLY = 0.8  # a text column of which this share can be read as numbers was probably meant to be one
 
@@ -46,8 +46,8 @@ def clean_intake(
 def _finite(table: str, index: pd.Index[Any], name: object, bad: NDArray[np.bool_], problems: Problems) -> None:
     if bad.any():
         problems.append(
-            f"{table}: column {name!r} has {int(bad.sum())} infinite values ({index.name} {listed(index[bad])}); mark "
-            "them as missing or correct them."
+            f"{table}: column {name!r} has {counted(bad.sum(), 'infinite value')} ({index.name} {listed(index[bad])}); "
+            "mark them as missing or correct them."
         )
 
 
@@ -65,7 +65,7 @@ def _decoded(table: str, name: str, values: pd.Series, codes: Codes, notes: list
         if out.notna().any() and (as_number.notna() == out.notna()).all():
             out = as_number  # the codes were all that kept the column from being numbers
     if coded.any():
-        notes.append(f"{table}: {int(coded.sum())} values of {name!r} marked as missing were set to missing.")
+        notes.append(f"{table}: {counted(coded.sum(), 'value')} of {name!r} set to missing by its missing codes.")
     return out
 
 
@@ -94,7 +94,7 @@ def coded_intake(table: str, frame: pd.DataFrame, codes: Sequence[float], notes:
         found = values[values.isin(codes)]
         if len(found):
             notes.append(
-                f"{table}: column {name!r} has {len(found)} values such as {found.iloc[0]:g}; missing_codes=[...] is "
-                f"for the session scores. If it marks a missing value here too, pass missing_codes by column: "
-                f"{{{name!r}: [{found.iloc[0]:g}], ...}}."
+                f"{table}: column {name!r} has {counted(len(found), 'value')} such as {found.iloc[0]:g}; "
+                f"missing_codes=[...] is for the session scores. If it marks a missing value here too, "
+                f"pass missing_codes by column: {{{name!r}: [{found.iloc[0]:g}], ...}}."
             )

@@ -129,7 +129,7 @@ PANEL_CASES: dict[str, tuple[Callable[[Tables], None], dict[str, Any], str]] = {
     "same session twice": (
         put("sessions", "session", 1),
         {},
-        r"1 rows repeat a patient and session, first patient 'p01', session 1 .*keep one row a session",
+        r"1 row with a patient and session that stand there already, first patient 'p01', session 1 .*keep one row",
     ),
     "exact copies": (
         table("sessions", lambda f: pd.concat([f, f.iloc[[5]]])),
@@ -139,24 +139,28 @@ PANEL_CASES: dict[str, tuple[Callable[[Tables], None], dict[str, Any], str]] = {
     "decimal comma": (
         put("sessions", "wai", "4,5"),
         {},
-        r"column 'wai' must be numeric; 1 values are not, first '4,5' for patient 'p01' \(data row 5\): for decimal "
-        r"commas pass decimal=','",
+        r"column 'wai' must be numeric but has 1 other value, first '4,5' for patient 'p01' \(data row 5\): for "
+        r"decimal commas pass decimal=','",
     ),
     "word for missing": (
         put("sessions", "wai", "refused"),
         {},
         r"first 'refused' for patient 'p01' .*missing_codes=\['refused'\]",
     ),
-    "list in a cell": (put("sessions", "wai", [5]), {}, r"column 'wai' must be numeric; 1 values are not, first \[5\]"),
+    "list in a cell": (
+        put("sessions", "wai", [5]),
+        {},
+        r"column 'wai' must be numeric but has 1 other value, first \[5\]",
+    ),
     "infinite": (
         put("sessions", "outcome", np.inf),
         {},
-        r"column 'outcome' has 1 infinite values \(patient 'p01'\); mark them as missing or correct them",
+        r"column 'outcome' has 1 infinite value \(patient 'p01'\); mark them as missing or correct them",
     ),
     "infinite at intake": (
         put("patients", "age", np.inf),
         {},
-        r"patients: column 'age' has 1 infinite values \(patient_id 'p04'\)",
+        r"patients: column 'age' has 1 infinite value \(patient_id 'p04'\)",
     ),
     "dates as scores": (
         column("sessions", "outcome", lambda f: pd.to_datetime(f["date"])),
@@ -171,7 +175,7 @@ PANEL_CASES: dict[str, tuple[Callable[[Tables], None], dict[str, Any], str]] = {
     "patient blank": (
         put("sessions", "patient_id", "  "),
         {},
-        r"sessions: column 'patient_id' is empty in 1 rows \(data row 5\); every row needs an identifier: fill it in",
+        r"sessions: column 'patient_id' is empty in 1 row \(data row 5\); every row needs an identifier: fill it in",
     ),
     "patients text and numbers in one column": (
         put("sessions", "patient_id", 4),
@@ -245,12 +249,12 @@ PANEL_CASES: dict[str, tuple[Callable[[Tables], None], dict[str, Any], str]] = {
     "therapist blank in a patient with several": (
         column("sessions", "therapist_id", lambda f: f["session"].map({1: "t1", 2: None, 3: "t2"})),
         {"episodes": "patient-therapist"},
-        r"12 sessions name no therapist for patient 'p00', .* who has several; fill the therapist in",
+        r"12 sessions without a therapist for patient 'p00', .* who has several; fill the therapist in",
     ),
     "session number not whole": (
         put("sessions", "session", 1.5),
         {},
-        r"column 'session' must hold whole numbers from 0 to 100000; 1 values are not \(patient 'p01', e.g. 1.5\)",
+        r"column 'session' must hold whole numbers from 0 to 100000 but has 1 other value \(patient 'p01', e.g. 1.5\)",
     ),
     "session number negative": (
         put("sessions", "session", -1),
@@ -280,12 +284,12 @@ PANEL_CASES: dict[str, tuple[Callable[[Tables], None], dict[str, Any], str]] = {
     "date missing": (
         put("sessions", "date", None),
         {"columns": Columns(time="date")},
-        r"column 'date' is empty in 1 rows \(patient 'p01'\); every session needs its time",
+        r"column 'date' is empty in 1 row \(patient 'p01'\); every session needs its time",
     ),
     "order unknown": (
         table("sessions", lambda f: f.drop(columns="session").assign(date="2024-01-01")),
         {"columns": Columns(time="date")},
-        r"24 rows have the same 'date' as another row of their patient .*add a column of session numbers",
+        r"24 rows with the same 'date' as another row of the patient .*add a column of session numbers",
     ),
     "out of range": (
         put("sessions", "outcome", 99),
@@ -382,7 +386,7 @@ FILE_CASES: dict[str, tuple[str, bytes | Callable[[Path], None] | None, dict[str
         "a.csv",
         b"id,score\n1,2\n2,3,4\n3\n",
         {},
-        r"a.csv: 2 lines have more or fewer values than the 2 columns .*\(data row 2, 3; the first has 3\)",
+        r"a.csv: 2 lines with more or fewer values than the 2 columns .*\(data row 2, 3; the first has 3\)",
     ),
     "quotation mark left open": ("a.csv", b'id,score\n1,"2\n2,3\n', {}, r"a quotation mark is opened and never closed"),
     "no header": ("a.csv", b"1,2,3\n4,5,6\n", {}, r"the first line holds values \('1', '2', '3'\), not column names"),
@@ -492,12 +496,12 @@ READ_CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "date format does not fit": (
         "patient_id,session,outcome,when\na,1,1,2024/01/31\n",
         {"columns": Columns(time="when"), "date_format": "%d.%m.%Y"},
-        r"column 'when' has 1 values that are no dates written as '%d.%m.%Y', first '2024/01/31' \(data row 1\)",
+        r"column 'when' has 1 value not written as '%d.%m.%Y', first '2024/01/31' \(data row 1\)",
     ),
     "decimal commas in a file": (
         "patient_id;session;outcome\na;1;2,5\na;2;3,5\n",
         {},
-        r"sessions.csv: column 'outcome' must be numeric; 2 values are not, first '2,5' .*decimal=','",
+        r"sessions.csv: column 'outcome' must be numeric but has 2 other values, first '2,5' .*decimal=','",
     ),
 }
 

@@ -159,6 +159,7 @@ def _report(
     with np.errstate(over="ignore", invalid="ignore"):  # squares of values near the largest float
         scores = counts.score_summary(data)
         reliability = item_reliability(data.items, data.who)
+        reliability["sem"] *= [_unit(data, scale) for scale in reliability["scale"]]
         verdicts = analyses(data, data.intake.shape[0] > 0)
     codes = suspicious_codes(data, tables.value_labels if tables is not None else None)
     staff = counts.therapists(data)
@@ -244,8 +245,23 @@ def _totals(data: Loose, items: Mapping[str, Sequence[str]]) -> list[str]:
     return out
 
 
+def _unit(data: Loose, scale: str) -> float:
+    """What turns an error of the sum of the items into the units of the score: 1 / items where it is their mean."""
+    grid, total = data.items[scale], data.scores.get(scale)
+    if total is None:
+        return 1.0
+    whole = np.isfinite(grid).all(axis=1) & np.isfinite(total)
+    of_sum, of_mean = _misses(grid[whole], total[whole])
+    return 1.0 / grid.shape[1] if of_mean < of_sum else 1.0
+
+
 def _differs(grid: Floats, total: Floats) -> int:
+    return min(_misses(grid, total))
+
+
+def _misses(grid: Floats, total: Floats) -> tuple[int, int]:
+    """How many totals are not the sum of their items, and how many not the mean."""
     if len(total) == 0:
-        return 0
+        return 0, 0
     off = [np.abs(total - value) > TOLERANCE for value in (grid.sum(axis=1), grid.mean(axis=1))]
-    return int(min(off, key=lambda wrong: int(wrong.sum())).sum())
+    return int(off[0].sum()), int(off[1].sum())

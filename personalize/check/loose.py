@@ -98,9 +98,9 @@ def loosely(
     time, is_date = None, False
     if columns.time is not None and columns.time in raw.columns:
         stamps, is_date = dates("", raw[columns.time], columns.time, patient, lost)
-        time = stamps.to_numpy(dtype=float)
+        time = _finite(stamps)
     if columns.session in raw.columns:
-        session = numbers("", raw, columns.session, patient, lost).to_numpy(copy=True)
+        session = _finite(numbers("", raw, columns.session, patient, lost))
     else:
         session = np.full(len(raw), np.nan) if time is None else time.copy()
     order = np.lexsort((np.arange(len(raw)), np.where(np.isnan(session), np.inf, session), who))
@@ -167,6 +167,12 @@ def from_panel(panel: Panel) -> Loose:
         intake=panel.patients,
         items={},
     )
+
+
+def _finite(values: pd.Series) -> Floats:
+    out = values.to_numpy(dtype=float, copy=True)
+    out[~np.isfinite(out)] = np.nan
+    return out
 
 
 def _ids(raw: pd.DataFrame, column: str | None) -> pd.Series:

@@ -22,8 +22,8 @@ def item_reliability(items: Mapping[str, Floats], who: Ints) -> pd.DataFrame:
     -------
     DataFrame
         scale, level, alpha, n_items, n_ratings, n_patients, sem (standard error of measurement of the sum of the items,
-        SD · √(1 − alpha)), weakest (smallest correlation of an item with the sum of the others; below zero an item was
-        probably not reversed).
+        SD · √(1 − alpha); a report gives it in the units of the score), weakest (smallest correlation of an item with
+        the sum of the others; below zero an item was probably not reversed).
     """
     rows = []
     for scale, grid in items.items():

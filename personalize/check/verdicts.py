@@ -8,14 +8,17 @@ import pandas as pd
 from personalize.check.counts import intraclass, transitions
 from personalize.check.loose import Loose
 
-# Below "few" nothing is fitted; below "thin" it is, and one should know how little it can say.
-FEW_PATIENTS = 10  # a forecast needs these with an outcome after their first session
-THIN_PATIENTS = 100
-OWN_STEPS = 3  # transitions a patient needs for an own slope with an error of its own
-HALF_STEPS = 4  # two in each half of a treatment, for the half-panel correction of short-series bias
-THIN_OWN = 50
+# What the analyses themselves ask for (a test holds these equal to their own constants; importing them would load
+# every model for a check), and below which numbers they say little.
+FEW_FORECAST = 10  # patients with an outcome after their first session
+FEW_STEPS = 2  # transitions a patient needs to say anything about change
+FEW_WITH_STEPS = 10  # patients with that many
+FEW_TO_CORRECT = 4  # median transitions for the correction of short-series bias
+FEW_FOR_MODERATORS = 40  # patients with a slope
 FEW_THERAPISTS = 10  # below, folds cannot be cut by therapist
-THIN_MODERATORS = 500  # patients below which moderators of an effect are rarely found
+THIN_PATIENTS = 100
+THIN_STEPS = 8  # median transitions below which a patient's estimate leans on the average
+THIN_MODERATORS = 500  # patients below which only strong moderators are found
 
 
 def analyses(data: Loose, intake_given: bool) -> pd.DataFrame:
@@ -32,8 +35,8 @@ def _forecast(data: Loose) -> tuple[str, str, str]:
         return name, "no", f"there is no column {data.columns.outcome!r}"
     known = np.isfinite(y)
     followed = len(np.unique(data.who[known & (data.occasion > 0)]))
-    if followed < FEW_PATIENTS:
-        return name, "no", f"{followed} patients have an outcome after their first session; {FEW_PATIENTS} are needed"
+    if followed < FEW_FORECAST:
+        return name, "no", f"{followed} patients have an outcome after their first session; {FEW_FORECAST} are needed"
     if len(np.unique(y[known])) < 2:
         return name, "no", "the outcome is the same in every session"
     if followed < THIN_PATIENTS:
@@ -55,37 +58,31 @@ def _alliance(data: Loose) -> list[tuple[str, str, str]]:
         why = f"there is no column {column!r}"
         return [(average, "no", why), (own, "no", why)]
     steps = transitions(data)
-    usable, own_patients, half = int(steps.sum()), int((steps >= OWN_STEPS).sum()), int((steps >= HALF_STEPS).sum())
-    counted = f"{usable} usable steps from one session to the next in {int((steps > 0).sum())} patients"
-    if own_patients < 2:
-        why = f"{counted}; {own_patients} patients have the {OWN_STEPS} that a slope within a patient needs"
-        return [(average, "no", why), (own, "no", why)]
-    a = data.scores[column]
-    known = np.isfinite(a)
-    if len(np.unique(a[known])) < 2:
+    able = steps[steps >= FEW_STEPS]
+    told = (
+        f"{int(steps.sum())} usable steps from one session to the next, {len(able)} patients with {FEW_STEPS} or more"
+    )
+    if len(able) < FEW_WITH_STEPS:
+        return [
+            (average, "no", f"{told}; {FEW_WITH_STEPS} are needed"),
+            (own, "no", f"{told}; {FEW_WITH_STEPS} are needed"),
+        ]
+    known = np.isfinite(data.scores[column])
+    a, who = data.scores[column][known], data.who[known]
+    if len(np.unique(a)) < 2:
         why = f"{column!r} is the same in every session"
         return [(average, "no", why), (own, "no", why)]
-    if half < FEW_PATIENTS:
-        first = (
-            "with care",
-            f"{counted}; too short to correct the bias of short series ({half} patients have {HALF_STEPS})",
-        )
-    elif half < THIN_OWN:
-        first = (
-            "with care",
-            f"{counted}; {half} patients have the {HALF_STEPS} that the correction for short series needs",
-        )
+    typical = int(np.median(able))
+    if typical < FEW_TO_CORRECT:
+        first = "with care", f"{told}, {typical} typically: too short to correct the bias of short series"
+    elif len(able) < THIN_PATIENTS:
+        first = "with care", f"{told}: the interval will be wide"
     else:
-        first = "yes", f"{counted}; {half} patients have {HALF_STEPS} or more"
-    typical = int(np.median(steps[steps > 0]))
-    share = intraclass(a[known], data.who[known], data.n_patients)
+        first = "yes", told
+    share = intraclass(a, who, data.n_patients)
     within = "" if np.isnan(share) else f"; {1 - share:.0%} of the variance of {column!r} is within patients"
-    if own_patients < THIN_OWN:
-        second = "no", f"{own_patients} patients have {OWN_STEPS} steps or more, {THIN_OWN} are needed{within}"
-    else:
-        care = "yes" if typical >= 8 else "with care"
-        short = "" if typical >= 8 else ": estimates will lean on the average"
-        second = care, f"{own_patients} patients with {OWN_STEPS} steps or more, {typical} typically{short}{within}"
+    lean = "" if typical >= THIN_STEPS else ": estimates lean on the average"
+    second = "with care" if lean else "yes", f"{typical} steps a patient typically{lean}{within}"
     return [(average, *first), (own, *second)]
 
 
@@ -98,9 +95,9 @@ def _moderators(data: Loose, given: bool) -> tuple[str, str, str]:
     useful = int((data.intake.nunique() > 1).sum())
     if useful == 0:
         return name, "no", "every intake column is constant"
-    n = int((transitions(data) >= OWN_STEPS).sum())
-    if n < THIN_OWN:
-        return name, "no", f"{n} patients have a slope of their own, {THIN_OWN} are needed"
+    n = int((transitions(data) >= FEW_STEPS).sum())
+    if n < FEW_FOR_MODERATORS:
+        return name, "no", f"{n} patients have a slope of their own, {FEW_FOR_MODERATORS} are needed"
     if n < THIN_MODERATORS:
         return name, "with care", f"{useful} columns, {n} patients with a slope: only strong moderators can be found"
     return name, "yes", f"{useful} columns, {n} patients with a slope of their own"

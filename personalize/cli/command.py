@@ -17,7 +17,9 @@ from features.errors import PersonalizeError
 from personalize.cli.flags import PREFIX, flags_of, given_flags, in_flags
 
 FAILED, BAD_INPUT = 1, 2
-DEBUG = typer.Option("--debug", help="Show the program's own traceback when something goes wrong.", show_default=False)
+DEBUG = typer.Option(
+    "--debug", help="Show the program's own traceback when something goes wrong.", show_default=False, metavar=" "
+)
 
 
 def command(

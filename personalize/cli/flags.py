@@ -113,17 +113,13 @@ def _as_flag(flag: str, value: str) -> str:
 
 
 def _parameter(key: Key) -> inspect.Parameter:
-    shown = f" [{'|'.join(key.choices)}]" if key.choices else ""
-    if key.default not in (None, (), False) and not key.choices:
-        shown = f" (usually: {key.default})"
-    elif key.choices and key.default:
-        shown += f" (usually: {key.default})"
+    usual = key.default not in (None, (), False)
     kind: Any = TYPES.get(key.kind, str)
     annotation: Any = list[str] | None if key.several else kind | None
     declared = f"{key.flag}/--no-{key.flag[2:]}" if key.kind == "switch" else key.flag
     option = typer.Option(
         declared,
-        help=key.help + shown,
+        help=key.help + (f" (usually: {key.default})" if usual else ""),
         rich_help_panel=PANELS[key.section],
         metavar=key.metavar or _metavar(key),
         show_default=False,
@@ -153,7 +149,9 @@ def _metavar(key: Key) -> str | None:
         return "FOLDER"
     if key.section == "columns" or key.name == "column":
         return "COLUMN"
-    return None if key.kind == "switch" else words.get(key.kind, "TEXT")
+    if key.choices:
+        return "|".join(key.choices)
+    return " " if key.kind == "switch" else words.get(key.kind, "TEXT")
 
 
 def _codes(flag: str, texts: list[str]) -> tuple[Any, ...] | dict[str, tuple[Any, ...]]:

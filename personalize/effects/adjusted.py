@@ -121,24 +121,31 @@ def impulse(theta: Floats, n_lags: int) -> tuple[Floats, Floats]:
 
 
 def noise_variance(theta: Floats, m: Moments, errors: Errors) -> float:
-    """σ² of the outcome equation from residuals that have lost each patient's own slope too.
+    """σ² of the outcome equation, apart from differences between patients' slopes.
 
-    Taking it from pooled residuals would count differences between patients' slopes as noise. Measurement error is
-    taken out: r²(1 + ρ²) + 2ρr²·C(0) for the outcome, β²s²λ for the alliance, λ its pooled reliability within patients.
+    Two moments, two unknowns: Σ r̃'r̃ = σ²·Σtr(M_i) + ω²·ΣS_i and Σ(ã'r̃)² = σ²·ΣS_i + ω²·ΣS_i², r̃ the residual of the
+    pooled equation and S_i = ã'ã. (Residuals that have lost each patient's own slope would be too small: with feedback
+    the slope follows the noise.) Measurement error is taken out: r²(1 + ρ²) + 2ρr²·C(0) for the outcome, β²s²λ for the
+    alliance, λ its pooled reliability within patients.
     """
     rho, beta = theta[RHO], theta[BETA]
-    v = np.array([-rho, 0.0, 1.0])
-    total = np.einsum("i,kij,j->k", v, m.cross, v)
-    along = m.cross[:, 1, 2] - rho * m.cross[:, 1, 0]
-    spread = m.cross[:, 1, 1]
-    usable = (m.within.trace > 1.0 + 1e-9) & (spread > 1e-12)
-    left = (total - along**2 / np.where(usable, spread, 1.0))[usable].sum()
-    trace = m.within.trace[usable].sum()
-    overlap = _first(m.within.kernel)[usable].sum() / max(trace, 1.0)
-    reliability = max(1.0 - errors.alliance**2 * trace / max(spread[usable].sum(), 1e-12), 0.0)
+    spread, trace = m.cross[:, 1, 1], m.within.trace
+    total_trace, total_spread = trace.sum() - m.nuisance, spread.sum()
+    reliability = max(1.0 - errors.alliance**2 * trace.sum() / max(total_spread, 1e-12), 0.0)
+    v = np.array([-rho, -beta * reliability, 1.0])
+    residual = float(np.einsum("i,kij,j->", v, m.cross, v))
+    along = m.cross[:, 1, 2] - rho * m.cross[:, 1, 0] - beta * reliability * spread
+    along -= trace * along.sum() / max(trace.sum(), 1e-12)  # its mean is short-panel bias, not heterogeneity
+    left = np.array(
+        [[total_trace, reliability * total_spread], [total_spread, reliability**2 * float(spread @ spread)]]
+    )
+    right = np.array([residual, float(along @ along)])
+    noise, varies = np.linalg.solve(left, right) if np.linalg.cond(left) < 1e12 else (residual / total_trace, 0.0)
+    if varies < 0:
+        noise = residual / max(total_trace, 1.0)
+    overlap = _first(m.within.kernel).sum() / max(trace.sum(), 1.0)
     measured = errors.outcome**2 * (1.0 + rho**2 + 2.0 * rho * overlap) + (beta * errors.alliance) ** 2 * reliability
-    freedom = max(trace - usable.sum() - m.nuisance, 1.0)
-    return float(max(left / freedom - measured, 0.0))
+    return float(max(noise - measured, 0.0))
 
 
 def alliance_noise_variance(cross: Floats, theta: Floats, m: Moments, errors: Errors) -> float:

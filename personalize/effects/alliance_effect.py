@@ -110,8 +110,9 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         x = encoding.matrix(table)
         grid = lay_grid(panel)
         steps = outcome_steps(grid, panel.timing).at_least(FEWEST_STEPS)
-        checks.transitions(panel, grid, steps, notes)
-        average = average_effect(grid, panel.timing, x, panel.clusters, errors, lagged_outcome=self.lagged_outcome)
+        still = checks.transitions(panel, grid, steps, notes)
+        clusters = checks.clusters(panel, notes)
+        average = average_effect(grid, panel.timing, x, clusters, errors, lagged_outcome=self.lagged_outcome)
         dynamics = combine_dynamics(average)
         checks.reliability(panel, average, errors)
         short = float(np.median(steps.counts[steps.counts > 0])) < FEWEST_TO_CORRECT
@@ -120,9 +121,12 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         penalty = dynamics.noise / max(average.growth_variance, 1e-9)
         m = moments(steps, x, projection(steps, detrend=True, penalty=penalty))
         slopes = own_slopes(m, dynamics, errors, corrected=average.corrected)
-        known = np.isfinite(slopes.variance)
+        idle = still[slopes.who]
+        slopes = replace(
+            slopes, slope=np.where(idle, np.nan, slopes.slope), variance=np.where(idle, np.inf, slopes.variance)
+        )
         slopes = replace(slopes, slope=slopes.slope + average.estimate - mean_slope(slopes))
-        checks.spread(panel, slopes, steps, notes)
+        known = np.isfinite(slopes.variance)
 
         moderators = self._moderators(x, slopes, panel.clusters, notes)
         b, v, tau = self._per_patient(panel.n_patients, x, slopes, moderators)
@@ -376,7 +380,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         self._fitted()
         if not hasattr(self, "_panel"):
             raise NotFitted("sensitivity needs the data; a loaded AllianceEffect does not hold them: fit it again.")
-        return sensitivity.grid(self._panel, self._x, self._errors, self.level)
+        return sensitivity.grid(self._panel, self._x, checks.clusters(self._panel, []), self._errors, self.level)
 
     # -- files ----------------------------------------------------------------------------------------------------
 

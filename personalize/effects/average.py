@@ -3,8 +3,9 @@
 Individual growth that is not taken out biases the effect; taking it out costs information, most in short treatments.
 Both estimates are computed, and combined by how much evidence there is that they differ: with W the Wald statistic
 of the difference of (ρ, average), the estimate that keeps trends gets weight min(1, 2 / W), a positive-part
-James–Stein weight (Hausman 1978, Econometrica 46, 1251, for the contrast). The part of the difference that is still
-in the combination goes into the interval as a squared bias.
+James–Stein weight (Hausman 1978, Econometrica 46, 1251, for the contrast). The variance is that of a model average:
+the two variances, weighted, plus weight · (1 − weight) · difference² (Buckland, Burnham & Augustin 1997, Biometrics 53,
+603).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Average:
     pair : array of shape (2,)
         ρ and the average effect.
     covariance : array of shape (2, 2)
-        Theirs, cluster-robust, remaining bias included.
+        Theirs, cluster-robust, the difference of the passes included.
     growth_variance : float
         Variance of individual linear trends left in the outcome's residuals, points² per step².
     corrected : bool
@@ -99,7 +100,7 @@ def run_pass(
     lagged_outcome: bool = True,
     lag: int = 1,
 ) -> Pass:
-    """Solve the adjusted scores once and average the own slopes."""
+    """Solve the adjusted scores once."""
     fewest = FEWEST_STEPS + detrend
     steps = outcome_steps(grid, timing, lag=lag).at_least(fewest)
     backward = alliance_steps(grid, timing).at_least(fewest)
@@ -161,10 +162,13 @@ def average_effect(
     spread = contrast.T @ contrast
     wald = float(apart @ np.linalg.pinv(spread) @ apart)
     weight = min(1.0, len(apart) / max(wald, 1e-12))
-    influence = weight * kept.influence + (1.0 - weight) * removed.influence
-    left = weight**2 * np.diag(np.maximum(apart**2 - np.diag(spread), 0.0))
+    covariance = (
+        weight * kept.influence.T @ kept.influence
+        + (1.0 - weight) * removed.influence.T @ removed.influence
+        + weight * (1.0 - weight) * np.outer(apart, apart)
+    )
     pair = weight * kept.pair + (1.0 - weight) * removed.pair
-    return Average(kept, removed, weight, pair, influence.T @ influence + left, growth, corrected=True)
+    return Average(kept, removed, weight, pair, covariance, growth, corrected=True)
 
 
 def combine_dynamics(average: Average) -> Dynamics:

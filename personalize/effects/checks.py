@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.errors import NotEnoughData, OptionError, listed
 from features.panel import Panel
 from personalize.effects.adjusted import Errors
 from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average
-from personalize.effects.own_slopes import OwnSlopes
 from personalize.effects.transitions import Grid, Transitions
 
 LEVEL_OF_TEST = 0.05
 LOWEST_RELIABILITY = 0.3
 FEWEST_WITH_STEPS = 10
+FEWEST_CLUSTERS = 10  # therapists below which patients are the clusters of standard errors
+
+
+def clusters(panel: Panel, notes: list[str]) -> NDArray[np.intp]:
+    """Clusters of standard errors: therapists, or patients where there are too few therapists to count on."""
+    n = len(np.unique(panel.clusters))
+    if n >= FEWEST_CLUSTERS:
+        return panel.clusters
+    if panel.n_therapists > 1:
+        notes.append(
+            f"With {panel.n_therapists} therapists standard errors are clustered by patient; they leave out what "
+            "therapists have in common."
+        )
+    return np.arange(panel.n_patients)
 
 
 def options(level: float, random_state: int) -> None:
@@ -96,21 +110,27 @@ def within_sd(panel: Panel, sem: float) -> float:
     return float(np.sqrt(max(variance, 0.0)))
 
 
-def transitions(panel: Panel, grid: Grid, steps: Transitions, notes: list[str]) -> None:
-    """Count who can be used; refuse where nobody can."""
+def transitions(panel: Panel, grid: Grid, steps: Transitions, notes: list[str]) -> NDArray[np.bool_]:
+    """Count who can be used; refuse where nobody can.
+
+    Returns
+    -------
+    still : bool array of shape (n_patients,)
+        Patients with transitions over which the alliance is constant.
+    """
     counts = steps.counts
     usable = int((counts > 0).sum())
     if usable < FEWEST_WITH_STEPS:
         raise NotEnoughData(
-            f"{panel.names['sessions']}: {usable} patients have {FEWEST_STEPS + 1} usable consecutive sessions (outcome "
-            f"and alliance rated); at least {FEWEST_WITH_STEPS} are needed to estimate an effect of change within "
+            f"{panel.names['sessions']}: {usable} patients have {FEWEST_STEPS + 1} usable consecutive sessions "
+            f"(outcome and alliance rated); at least {FEWEST_WITH_STEPS} are needed to estimate an effect of change within "
             "patients."
         )
     out = panel.patient_ids[counts == 0]
     if len(out):
         notes.append(
-            f"{len(out)} patients have fewer than {FEWEST_STEPS + 1} usable consecutive sessions and tell nothing about "
-            f"change (patient {listed(out, 3)}); their effects rest on baseline alone."
+            f"{len(out)} patients have fewer than {FEWEST_STEPS + 1} usable consecutive sessions and tell nothing "
+            f"about change (patient {listed(out, 3)}); their effects rest on baseline alone."
         )
     if grid.off_grid:
         notes.append(
@@ -119,6 +139,21 @@ def transitions(panel: Panel, grid: Grid, steps: Transitions, notes: list[str]) 
         )
     if grid.gap > 1:
         notes.append(f"Sessions are {grid.gap} session numbers apart; 'next session' means {grid.gap} numbers later.")
+    low, high = np.full(panel.n_patients, np.inf), np.full(panel.n_patients, -np.inf)
+    np.minimum.at(low, steps.patient, steps.regressors[:, 1])
+    np.maximum.at(high, steps.patient, steps.regressors[:, 1])
+    still = (counts > 0) & (high - low <= 0)
+    if still.sum() == usable:
+        raise NotEnoughData(
+            f"{panel.names['sessions']}: {panel.columns.alliance!r} is constant within every patient; an effect of "
+            "change within patients cannot be estimated."
+        )
+    if still.any():
+        notes.append(
+            f"{still.sum()} patients have a constant alliance (patient {listed(panel.patient_ids[still], 3)}); their "
+            "effects rest on baseline alone."
+        )
+    return np.asarray(still)
 
 
 def reliability(panel: Panel, average: Average, errors: Errors) -> None:
@@ -155,19 +190,4 @@ def short(panel: Panel, average: Average, is_short: bool, notes: list[str]) -> N
     if average.removed is not None and average.weight_kept < 0.5:
         notes.append(
             "Patients follow trends of their own: the average rests mostly on the estimate that takes them out."
-        )
-
-
-def spread(panel: Panel, slopes: OwnSlopes, steps: Transitions, notes: list[str]) -> None:
-    """Name patients whose alliance never moved."""
-    still = slopes.who[~np.isfinite(slopes.variance)]
-    if len(still):
-        notes.append(
-            f"{len(still)} patients have a constant alliance (patient {listed(panel.patient_ids[still], 3)}); their "
-            "effects rest on baseline alone."
-        )
-    if len(still) == len(slopes.who):
-        raise NotEnoughData(
-            f"{panel.names['sessions']}: {panel.columns.alliance!r} is constant within every patient; an effect of change "
-            "within patients cannot be estimated."
         )

@@ -1,4 +1,4 @@
-"""What intake says about the effect: empirical-Bayes ridge and bagged small LightGBM trees, weighed by what they predict.
+"""What intake says about the effect: ridge and bagged small LightGBM trees, weighed by what they predict.
 
 One row a patient: the own slope b_i, weighted by 1 / (v_i + ω²). Ridge is the better learner where moderators act
 linearly, trees where they act by thresholds and in combination; non-negative least squares on predictions from folds
@@ -84,7 +84,9 @@ def predict_boosters(boosters: tuple[lgb.Booster, ...], x: Floats) -> Floats:
     """Mean of the bags, shape (n,)."""
     if not boosters:
         return np.zeros(len(x))
-    return np.mean([booster.predict(x, num_threads=1 if len(x) < 20_000 else 0) for booster in boosters], axis=0)
+    threads = 1 if len(x) < 20_000 else 0
+    each = [np.asarray(booster.predict(x, num_threads=threads), dtype=float) for booster in boosters]
+    return np.asarray(np.mean(each, axis=0))
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ class Moderators:
         """
         out = self.mix[0] * (x - self.ridge.centre) * self.ridge.coefficients
         if self.boosters and self.mix[1]:
-            shap = np.mean([booster.predict(x, pred_contrib=True)[:, :-1] for booster in self.boosters], axis=0)
-            out = out + self.mix[1] * shap
+            each = [np.asarray(booster.predict(x, pred_contrib=True), dtype=float)[:, :-1] for booster in self.boosters]
+            out = out + self.mix[1] * np.mean(each, axis=0)
         return np.asarray(out)
 
 

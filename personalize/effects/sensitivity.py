@@ -35,7 +35,7 @@ class Estimate:
         return float(np.sqrt(self.influence @ self.influence))
 
 
-def grid(panel: Panel, x: Floats, errors: Errors, level: float) -> pd.DataFrame:
+def grid(panel: Panel, x: Floats, clusters: NDArray[np.intp], errors: Errors, level: float) -> pd.DataFrame:
     """Estimate the average under centring × detrending × lag × correction × lagged outcome.
 
     "person mean" is the within transform; "first session" and "mean so far" take the state as the deviation from that
@@ -45,12 +45,14 @@ def grid(panel: Panel, x: Floats, errors: Errors, level: float) -> pd.DataFrame:
     laid = lay_grid(panel)
     rows = []
     for detrend, lag, lagged in product((False, True), (1, 2), (True, False)):
-        labels = {"centring": "person mean", "detrend": "linear" if detrend else "none", "lag": lag}
-        for correction, found, note in _within(laid, panel, x, errors, detrend=detrend, lag=lag, lagged=lagged):
+        labels: dict[str, object] = {"centring": "person mean", "detrend": "linear" if detrend else "none", "lag": lag}
+        for correction, found, note in _within(
+            laid, panel.timing, x, clusters, errors, detrend=detrend, lag=lag, lagged=lagged
+        ):
             rows.append(_row(labels, correction, lagged, found, note, level))
     for centring, lagged in product(CENTRINGS[1:], (True, False)):
         labels = {"centring": centring, "detrend": "none", "lag": 1}
-        found = _pooled(laid, panel, x, centring, lagged=lagged)
+        found = _pooled(laid, panel.timing, x, clusters, centring, lagged=lagged)
         rows.append(_row(labels, "none", lagged, found, "", level))
     table = pd.DataFrame(rows)
     table["default"] = (
@@ -82,17 +84,25 @@ def _row(
 
 
 def _within(
-    laid: Grid, panel: Panel, x: Floats, errors: Errors, *, detrend: bool, lag: int, lagged: bool
+    laid: Grid,
+    timing: str,
+    x: Floats,
+    clusters: NDArray[np.intp],
+    errors: Errors,
+    *,
+    detrend: bool,
+    lag: int,
+    lagged: bool,
 ) -> list[tuple[str, Estimate | None, str]]:
     fewest = FEWEST_STEPS + detrend
-    steps = outcome_steps(laid, panel.timing, lag=lag).at_least(fewest)
+    steps = outcome_steps(laid, timing, lag=lag).at_least(fewest)
     if len(np.unique(steps.patient)) < 10:
         return [("none", None, "fewer than 10 patients have enough consecutive sessions")]
-    full = _naive(steps, x, panel.clusters, errors, detrend=detrend, lagged=lagged)
+    full = _naive(steps, x, clusters, errors, detrend=detrend, lagged=lagged)
     out: list[tuple[str, Estimate | None, str]] = [("none", full, "")]
-    out.append(_half_panel(steps, x, panel.clusters, errors, detrend=detrend, lagged=lagged))
+    out.append(_half_panel(steps, x, clusters, errors, detrend=detrend, lagged=lagged))
     if lag == 1:
-        one = run_pass(laid, panel.timing, x, panel.clusters, errors, detrend=detrend, lagged_outcome=lagged)
+        one = run_pass(laid, timing, x, clusters, errors, detrend=detrend, lagged_outcome=lagged)
         note = "" if one.dynamics.converged else "no admissible solution; one-step correction"
         out.append(("adjusted score", _adjusted(one), note))
     return out
@@ -147,9 +157,9 @@ def _half_panel(
     return name, Estimate(value, influence, whole.n_patients, whole.n_transitions), ""
 
 
-def _pooled(laid: Grid, panel: Panel, x: Floats, centring: str, *, lagged: bool) -> Estimate:
+def _pooled(laid: Grid, timing: str, x: Floats, clusters: NDArray[np.intp], centring: str, *, lagged: bool) -> Estimate:
     """Pooled regression on the deviation from a reference that is known at the session."""
-    alliance = laid.alliance if panel.timing == "after" else laid.alliance[:, 1:]
+    alliance = laid.alliance if timing == "after" else laid.alliance[:, 1:]
     seen = np.isfinite(alliance)
     if centring == "first session":
         first = np.argmax(seen, axis=1)
@@ -171,6 +181,6 @@ def _pooled(laid: Grid, panel: Panel, x: Floats, centring: str, *, lagged: bool)
     theta, *_ = np.linalg.lstsq(design, y_next[use], rcond=None)
     residual = y_next[use] - design @ theta
     bread = np.linalg.pinv(design.T @ design)
-    per = np.zeros((int(panel.clusters.max()) + 1, design.shape[1]))
-    np.add.at(per, panel.clusters[who], design * residual[:, None])
+    per = np.zeros((int(clusters.max()) + 1, design.shape[1]))
+    np.add.at(per, clusters[who], design * residual[:, None])
     return Estimate(float(theta[0]), (per @ bread)[:, 0], len(np.unique(who)), len(who))

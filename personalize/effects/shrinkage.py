@@ -110,7 +110,9 @@ def _solve(
     t_design = np.column_stack([shrink * np.bincount(cluster, d * c, n_clusters) for c in design.T])
     lever = keep[:, None] * (design - t_design[cluster])
     variance = own + np.einsum("ij,jk,ik->i", lever, cov, lever)
-    return _Solved(log_likelihood, gamma, cov, mean, variance, prior, t_mean)
+    return _Solved(
+        log_likelihood, gamma, np.asarray(cov, dtype=float), mean, variance, prior, np.asarray(t_mean, dtype=float)
+    )
 
 
 def shrink(

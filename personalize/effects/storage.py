@@ -60,7 +60,7 @@ def save(effect: AllianceEffect, folder: Path) -> None:
         }
         for i, booster in enumerate(m.boosters):
             booster.save_model(str(folder / f"moderators-{i}.txt"))
-    np.savez(folder / "arrays.npz", **arrays)
+    np.savez(folder / "arrays.npz", allow_pickle=False, **arrays)
     effect.effects_.reset_index(names="patient").to_parquet(folder / "effects.parquet")
     effect.therapist_table_.reset_index(names="therapist").to_parquet(folder / "therapists.parquet")
     text = {

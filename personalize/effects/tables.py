@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 def average_table(average: Average, slopes: OwnSlopes, panel: Panel, level: float) -> pd.Series:
     """Average effect with its interval, corrected and uncorrected, and its robustness to confounding."""
     kept = average.kept
-    used = panel.clusters[kept.moments.within.who]
-    n_clusters = len(np.unique(used))
+    n_clusters = int(np.any(kept.influence != 0, axis=1).sum())
     freedom = max(n_clusters - 1, 1)
     q = float(student.ppf(0.5 + level / 2, freedom))
     se = float(np.sqrt(average.variance))

@@ -4,9 +4,10 @@ Score of patient i, with τ̂_i from folds that did not hold the patient's thera
 
     Γ_i = τ̂_i + S_i (b_i − τ̂_i) / E[S | x_i]
 
-S_i is how much the alliance moved in that patient. Γ_i is an unbiased, noisy measure of β_i whatever τ̂ is, provided that
-β_i does not go with how much the alliance moved given x. Best linear predictor and sorted groups: Chernozhukov, Demirer,
-Duflo & Fernández-Val (2018, arXiv:1712.04802); TOC, AUTOC and Qini: Yadlowsky et al. (2025, J. Am. Stat. Assoc. 120, 38).
+S_i is how much the alliance moved in that patient. Γ_i is an unbiased, noisy measure of β_i whatever τ̂ is, provided
+that β_i does not go with how much the alliance moved given x. Best linear predictor and sorted groups: Chernozhukov,
+Demirer, Duflo & Fernández-Val (2018, arXiv:1712.04802); TOC, AUTOC and Qini: Yadlowsky et al. (2025, J. Am. Stat.
+Assoc. 120, 38).
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ def orthogonal_scores(b: Floats, spread: Floats, tau: Floats, x: Floats, fold: I
     log = np.log(np.maximum(spread, 1e-12))
     for k in range(int(fold.max()) + 1):
         train = fold != k
-        guess = np.exp(fit_ridge(x[train], log[train], np.full(train.sum(), 1.0 / log[train].var())).predict(x[~train]))
-        fitted = np.exp(fit_ridge(x[train], log[train], np.full(train.sum(), 1.0 / log[train].var())).predict(x[train]))
-        expected[~train] = guess * spread[train].mean() / fitted.mean()
+        ridge = fit_ridge(x[train], log[train], np.full(train.sum(), 1.0 / max(log[train].var(), 1e-12)))
+        level = spread[train].mean() / np.exp(ridge.predict(x[train])).mean()
+        expected[~train] = level * np.exp(ridge.predict(x[~train]))
     return np.asarray(tau + spread * (b - tau) / expected)
 
 

@@ -5,5 +5,16 @@ from personalize.explain.fan import fan
 from personalize.explain.hinge import hinge
 from personalize.explain.on_track import OnTrack, on_track
 from personalize.explain.scenarios import scenarios
+from personalize.explain.subgroups import Subgroups, subgroups
 
-__all__ = ["OnTrack", "attributions", "average_attributions", "fan", "hinge", "on_track", "scenarios"]
+__all__ = [
+    "OnTrack",
+    "Subgroups",
+    "attributions",
+    "average_attributions",
+    "fan",
+    "hinge",
+    "on_track",
+    "scenarios",
+    "subgroups",
+]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from features.errors import OptionError
 from features.panel import Panel
-from personalize.explain.patient_effects import PatientEffects, carried, patient_effects
-from personalize.explain.reasons import STRONGEST, in_words, strongest
+from personalize.explain.patient_effects import PatientEffects, carried, intake_with_therapist, patient_effects
+from personalize.explain.reasons import in_words, strongest
 from personalize.explain.seen_range import seen_range
 from personalize.explain.verdicts import verdicts
 
@@ -98,7 +98,7 @@ def hinge(
     p_top = top_probability(benefit[:, known], top)
     _ranking(out, p_top, known, detected)
     _own_data(out, own)
-    words = strongest(_contributions(effect, panel), direction)
+    words = strongest(_contributions(effect, panel, own), direction)
     out = pd.concat([out, words], axis=1)
     out["why"] = in_words(words, out["own_shift"].to_numpy(dtype=float), direction)
     among = np.full(panel.n_patients, np.nan)
@@ -133,7 +133,7 @@ def top_probability(benefit: Floats, top: float) -> Floats:
     n_draws, n = benefit.shape
     if n == 0:
         return np.zeros(0)
-    count = max(round(top * n), 1)
+    count = max(int(np.ceil(top * n - 1e-9)), 1)
     total = np.zeros(n)
     for start in range(0, n_draws, CHUNK):
         part = benefit[start : start + CHUNK]
@@ -184,10 +184,9 @@ def _own_data(out: pd.DataFrame, own: PatientEffects) -> None:
         out[name] = values.to_numpy(dtype=float)
 
 
-def _contributions(effect: Any, panel: Panel) -> pd.DataFrame:
+def _contributions(effect: Any, panel: Panel, own: PatientEffects) -> pd.DataFrame:
     """Contributions of the moderators for the panel's patients, in its order."""
-    found = effect.moderator_contributions(panel.patients)
-    return pd.DataFrame(found).reindex(panel.patient_ids).fillna(0.0)
-
-
-__all__ = ["STRONGEST", "hinge", "top_probability"]
+    found = pd.DataFrame(effect.moderator_contributions())
+    if own.new.any():
+        found = pd.concat([found, effect.moderator_contributions(intake_with_therapist(panel, own.new))])
+    return found.reindex(panel.patient_ids).fillna(0.0)

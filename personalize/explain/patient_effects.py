@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from features.errors import NotFitted, PanelError
 from features.panel import Panel
@@ -16,6 +15,7 @@ from features.panel import Panel
 Floats = NDArray[np.float64]
 
 MOST_DRAWN = 5_000_000  # effects drawn at a time: 1,000 draws of 5,000 patients
+NEW = "not in the fit: from intake alone"
 DRAWS = (200, 1000)  # fewest and most draws
 
 
@@ -47,7 +47,7 @@ class PatientEffects:
 def patient_effects(effect: Any, panel: Panel, *, random_state: int = 0) -> PatientEffects:
     """Look the panel's patients up in a fitted ``AllianceEffect``; new ones get what their intake predicts.
 
-    Draws of new patients are normal around the prediction, with the width of its interval, and independent of the
+    Draws of new patients are normal around the prediction, with its standard deviation, and independent of the
     others' draws.
 
     Raises
@@ -77,19 +77,31 @@ def patient_effects(effect: Any, panel: Panel, *, random_state: int = 0) -> Pati
 def _with_new(
     effect: Any, panel: Panel, table: pd.DataFrame, draws: Floats, new: NDArray[np.bool_], random_state: int
 ) -> tuple[pd.DataFrame, Floats]:
-    said = effect.predict(panel.patients[new])
-    level = float(effect.average_.get("level", 0.90))
-    sd = (said["upper"] - said["lower"]).to_numpy(dtype=float) / (2 * norm.ppf(0.5 + level / 2))
+    said = effect.predict(intake_with_therapist(panel, new))
+    sd = said["sd"].to_numpy(dtype=float)
     estimate = said["estimate"].to_numpy(dtype=float)
     rng = np.random.default_rng([random_state, 1])
     draws[:, new] = estimate + sd * rng.standard_normal((len(draws), int(new.sum())))
     table = table.copy()
     known = {"estimate": estimate, "lower": said["lower"], "upper": said["upper"], "sd": sd}
     known |= {"baseline_estimate": estimate, "own_shift": 0.0, "own_reliability": 0.0, "n_transitions": 0}
+    known |= {"n_sessions": panel.sessions_per_patient[new]}
     for name, values in known.items():
         if name in table.columns:
             table.loc[new, name] = np.asarray(values, dtype=float)
+    table.loc[new, "reason"] = NEW
     return table, draws
+
+
+def intake_with_therapist(panel: Panel, who: NDArray[np.bool_]) -> pd.DataFrame:
+    """Intake of some patients with their therapist in a column, as ``AllianceEffect.predict`` takes it."""
+    table = panel.patients[who].copy()
+    column = panel.columns.therapist
+    if column is not None and panel.n_therapists:
+        own = panel.therapist_index[who]
+        ids = panel.therapist_ids.to_numpy(dtype=object)
+        table[column] = [ids[i] if i >= 0 else None for i in own]
+    return table
 
 
 def carried(persistence: Floats, sessions: int) -> Floats:

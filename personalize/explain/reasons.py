@@ -53,7 +53,7 @@ def in_words(table: pd.DataFrame, own_shift: Floats, direction: float, *, k: int
     for i in range(len(table)):
         row = table.iloc[i]
         parts = [
-            f"{row[f'moderator_{j}']} ({row[f'moderator_{j}_direction']}, {row[f'moderator_{j}_effect']:+.2g})"
+            f"{row[f'moderator_{j}']} ({row[f'moderator_{j}_direction']}, {_signed(row[f'moderator_{j}_effect'])})"
             for j in range(1, k + 1)
             if row[f"moderator_{j}"]
         ]
@@ -62,6 +62,12 @@ def in_words(table: pd.DataFrame, own_shift: Floats, direction: float, *, k: int
         if not np.isfinite(own) or own == 0:
             sessions = "The own sessions add nothing."
         else:
-            sessions = f"The own sessions point to {'more' if direction * own > 0 else 'less'} benefit ({own:+.2g})."
+            sessions = (
+                f"The own sessions point to {'more' if direction * own > 0 else 'less'} benefit ({_signed(own)})."
+            )
         out.append(f"{intake} {sessions}")
     return out
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2g}".replace("-", "−")

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from features.errors import FileError, listed
+from features.errors import FileError, counted, listed
 from personalize.files.options import ReadOptions
 from personalize.files.table import Table
 from personalize.files.text import typed
@@ -185,8 +185,8 @@ def _body(name: str, data: bytes, delimiter: str, width: int, skip: int) -> list
         found = bad[0][1]
         rows = listed([number for number, _ in bad])
         raise FileError(
-            f"{name}: {len(bad)} lines have more or fewer values than the {width} columns of the first line (data row "
-            f"{rows}; the first has {found}); put values that contain {delimiter!r} in quotation marks, or export the "
-            "table with another delimiter (decimal commas need delimiter=';')."
+            f"{name}: {counted(len(bad), 'line')} with more or fewer values than the {width} columns of the first line "
+            f"(data row {rows}; the first has {found}); put values that contain {delimiter!r} in quotation marks, "
+            "or export the table with another delimiter (decimal commas need delimiter=';')."
         )
     return [table.column(i) for i in range(width)]

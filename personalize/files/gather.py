@@ -13,7 +13,7 @@ import pandas as pd
 from features import Columns
 from features.checks import Codes, duplicated_columns, ids, missing_columns, nested, stripped
 from features.door import spelling
-from features.errors import FileError, OptionError, PanelError, check_option, listed
+from features.errors import FileError, OptionError, PanelError, check_option, counted, listed
 from personalize.files.identifiers import align_identifiers
 from personalize.files.options import ReadOptions
 from personalize.files.readers import read_with
@@ -234,14 +234,16 @@ def _from_wide(
     )
     notes.append(f"{table.name}: read as wide, one row a patient; {'; '.join(map(str, groups))}.")
     if coded:
-        notes.append(f"{table.name}: {coded} values marked by missing_codes were set to missing.")
+        notes.append(f"{table.name}: {counted(coded, 'value')} set to missing by missing_codes.")
     if long.ended:
         notes.append(
-            f"{table.name}: {long.ended} sessions after a patient's last score were taken as not held (treatment "
-            "ended); pass trailing='missing' if they were held but not rated."
+            f"{table.name}: {counted(long.ended, 'session')} after a patient's last score taken as not held (treatment "
+            f"ended{_also_coded(table, used)}); pass trailing='missing' if they were held but not rated."
         )
     if long.inner:
-        notes.append(f"{table.name}: {long.inner} sessions without a score are kept as missing.")
+        notes.append(
+            f"{table.name}: {counted(long.inner, 'session')} without a score before a later one kept as missing."
+        )
     repeated = {c for group in guess_wide(n for n in names if n not in used) for c in group.columns.values()}
     rest = [name for name in names if name not in used and name not in repeated and name != columns.session]
     if intake is not None:
@@ -260,7 +262,8 @@ def _from_wide(
         )
     if repeated and intake is None:
         notes.append(
-            f"{table.name}: {len(repeated)} further numbered columns were left out: {listed(sorted(repeated), 6)}."
+            f"{table.name}: {counted(len(repeated), 'further numbered column')} left out: "
+            f"{listed(sorted(repeated), 6)}."
         )
     labels = {**table.labels, **{group.name: text for group in groups if (text := _common_label(table, group))}}
     values = {
@@ -269,6 +272,12 @@ def _from_wide(
     }
     sessions = replace(table, frame=long.sessions, labels=labels, value_labels=values, coded={}, notes=())
     return sessions, replace(table, frame=frame[rest], coded={}, notes=())
+
+
+def _also_coded(table: Table, used: set[str]) -> str:
+    """A warning for sessions whose cells carry a code: somebody may have noted there that a session was held."""
+    n = sum(len(codes) for column, codes in table.coded.items() if column in used)
+    return f"; {counted(n, 'cell')} with a user-missing code count as empty" if n else ""
 
 
 def _without_codes(
@@ -350,7 +359,7 @@ def _dated(frame: pd.DataFrame, name: str, time: str | None, date_format: str | 
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise PanelError(
-            f"{name}: column {time!r} has {int(bad.sum())} values that are no dates written as {date_format!r}, first "
+            f"{name}: column {time!r} has {counted(bad.sum(), 'value')} not written as {date_format!r}, first "
             f"{raw.iloc[first]!r} (data row {first + 1}); correct them, or pass the date_format that fits."
         )
     return frame.assign(**{time: stamps})

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyreadstat
 
-from features.errors import FileError
+from features.errors import FileError, counted
 from personalize.files.options import ReadOptions
 from personalize.files.table import Label, Table
 
@@ -59,8 +59,8 @@ def read_labelled(path: Path, options: ReadOptions) -> Table:
         columns[name] = _plain(values, meta.original_variable_types.get(name) or "", stata)
     out = pd.DataFrame(columns, index=frame.index, columns=frame.columns)
     notes = tuple(
-        f"{path.name}: {len(codes)} values of {name!r} carry a user-missing code "
-        f"({', '.join(_shown(code) for code in pd.unique(codes))}) and count as missing."
+        f"{path.name}: {counted(len(codes), 'value')} of {name!r} with a user-missing code "
+        f"({', '.join(_shown(code) for code in pd.unique(codes))}) taken as missing."
         for name, codes in coded.items()
     )
     return Table(

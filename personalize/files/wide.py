@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from features.errors import OptionError, PanelError, listed
+from features.errors import OptionError, PanelError, counted, listed
 
 PLACE = "{session}"
 # What may stand between a measure's name and the session number without being part of another measure's name.
@@ -39,8 +39,8 @@ class WideColumns:
         holes = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
         without = f", without {', '.join(map(str, holes))}" if holes else ""
         return (
-            f"{self.name}: {self.pattern} ({len(numbers)} columns, {first} to {last}, sessions {numbers[0]} to "
-            f"{numbers[-1]}{without})"
+            f"{self.name}: {self.pattern} ({counted(len(numbers), 'column')}, {first} to {last}, sessions "
+            f"{numbers[0]} to {numbers[-1]}{without})"
         )
 
 

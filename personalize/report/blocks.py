@@ -42,6 +42,8 @@ class Section:
     figures, tables : sequence
     missing : str
         Why the section is empty; shown in place of everything else.
+    short : str
+        Name in the navigation; the title where empty.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[tuple[str, Table]] = ()
     missing: str = ""
+    short: str = ""
 
 
 def table(frame: pd.DataFrame, head: Sequence[str] | None = None, *, left: int = 1, count: str = "n") -> Table:

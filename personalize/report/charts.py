@@ -35,11 +35,16 @@ def forest(rows: Sequence[Row], *, label: str, xlabel: str, zero: float | None =
     return plot.render()
 
 
+def rows_of(frame: pd.DataFrame, name: str, estimate: str = "estimate") -> list[Row]:
+    """Rows of a `forest` from a frame: a column with the names, the estimate, lower and upper."""
+    return [(str(r[name]), float(r[estimate]), float(r["lower"]), float(r["upper"])) for _, r in frame.iterrows()]
+
+
 def courses(panel: Panel, outcome: str) -> tuple[Markup, pd.DataFrame] | None:
     """Mean outcome by observed session with the middle 80 % of patients, and a few single courses.
 
-    Returns the picture and its table: session (k-th observed), mean, lower, upper (10th and 90th percentile), n; sessions
-    of fewer than five patients are left out.
+    Returns the picture and its table: session (k-th observed), mean, lower, upper (10th and 90th percentile), n;
+    sessions of fewer than five patients are left out.
     """
     frame = pd.DataFrame({"k": panel.occasion + 1, "y": panel.outcome}).dropna()
     by = frame.groupby("k")["y"]
@@ -67,7 +72,8 @@ def lengths(panel: Panel) -> tuple[Markup, pd.DataFrame]:
     table = pd.DataFrame({"sessions": np.arange(len(counts)), "patients": counts})
     table = table[table["patients"] > 0]
     top = max(float(counts.max(initial=1)), 1.0)
-    plot = Plot((-0.6, len(counts) - 0.4), (0, top * 1.08), label="sessions per patient", xlabel="sessions of a patient",
+    plot = Plot((-0.6, len(counts) - 0.4), (0, top * 1.08), label="sessions per patient", xlabel="sessions of a "
+        "patient",
                 ylabel="patients", height=220)  # fmt: skip
     plot.axes()
     for k, n in table.itertuples(index=False):
@@ -93,8 +99,10 @@ def variance(tables: dict[str, pd.DataFrame]) -> Markup:
             share = float(row["share"].iloc[0])
             plot.box(start, start + share, place - 0.34, place + 0.34, f"share {level}",
                      title=f"{name}, {level}: {percent(share)}")  # fmt: skip
-            if share > 0.07:
-                plot.write(start + share / 2, place + 0.08, f"{level} {percent(share)}", f"inside mid {level}")
+            for text in (f"{level} {percent(share)}", percent(share)):  # the longest text that fits
+                if 6.6 * len(text) < plot.sx(start + share) - plot.sx(start):
+                    plot.write(start + share / 2, place + 0.08, text, f"inside mid {level}")
+                    break
             start += share
     return plot.render()
 
@@ -139,4 +147,39 @@ def curve(x: Sequence[float], table: pd.DataFrame, *, label: str, xlabel: str, y
     ends = padded(x)
     plot.segment(ends[0], 0, ends[1], 0, "zero")
     plot.band(x, table["lower"].tolist(), table["upper"].tolist()).line(x, table["estimate"], "line strong")
+    return plot.render()
+
+
+def specifications(table: pd.DataFrame, choices: Sequence[str], *, ylabel: str) -> Markup:
+    """Specification curve: estimates from small to large, and below them which choice each one made.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The choices (as texts), estimate, lower, upper, default (bool).
+    choices : sequence of str
+        Columns that say what was chosen.
+
+    Source: Simonsohn, Simmons & Nelson 2020, Nat Hum Behav 4, 1208.
+    """
+    rows = table.sort_values("estimate", kind="stable").reset_index(drop=True)
+    lines = [(name, value) for name in choices for value in dict.fromkeys(table[name])]
+    below = 17 * len(lines) + 14
+    ends = padded([*rows["lower"], *rows["upper"]], include=(0.0,))
+    plot = Plot((-0.7, len(rows) - 0.3), ends, label="average effect under every specification", ylabel=ylabel,
+                height=250 + below, bottom=below, left=190)  # fmt: skip
+    plot.axes(x_ticks=[]).segment(-0.7, 0, len(rows) - 0.3, 0, "zero")
+    for at, row in rows.iterrows():
+        x, kind = float(str(at)), " strong" if row["default"] else ""
+        plot.segment(x, row["lower"], x, row["upper"], f"whisker{kind}")
+        said = ", ".join(f"{name}: {row[name]}" for name in choices)
+        plot.dot(x, row["estimate"], f"dot{kind}", title=f"{num(row['estimate'])} "
+            f"{interval(row['lower'], row['upper'])}; {said}",
+                 radius=5 if row["default"] else 3)  # fmt: skip
+        for place, (name, value) in enumerate(lines):
+            if row[name] == value:
+                y = plot.height - below + 18 + 17 * place
+                plot.parts.append(f'<circle class="dot" cx="{plot.sx(x):.1f}" cy="{y}" r="2.6"/>')
+    for place, (name, value) in enumerate(lines):
+        plot._text(180, plot.height - below + 22 + 17 * place, f"{name}: {value}"[:32], "tick end")
     return plot.render()

@@ -7,14 +7,17 @@ import re
 from markupsafe import Markup, escape
 
 GLOSSARY = {
-    "within-patient SD": "How far a patient's ratings typically lie from the patient's own average (standard deviation), "
+    "within-patient SD": "How far a patient's ratings typically lie from the patient's own average (standard "
+    "deviation), "
     "pooled over patients and without measurement error.",
     "trait": "The stable part of a rating: differences between patients (and therapists) that last over the treatment.",
     "state": "Change within one patient's treatment: how far a session's rating lies from the patient's own level.",
-    "signed benefit": "Improvement of the outcome, in outcome points, some sessions after the process is held above its "
+    "signed benefit": "Improvement of the outcome, in outcome points, some sessions after the process is held above "
+    "its "
     "expected course. Negative: the outcome gets worse.",
     "reliable change": "The smallest change that exceeds measurement error.",
-    "own-data reliability": "Share (0 to 1) of what separates a patient's own slope from the group's that is signal, not "
+    "own-data reliability": "Share (0 to 1) of what separates a patient's own slope from the group's that is "
+    "signal, not "
     "noise. Low: the estimate leans on intake and on the average.",
     "heterogeneity test": "Test of whether patients differ in the effect by more than chance produces.",
     "expected response": "The average course of patients who started with the same score.",
@@ -32,7 +35,8 @@ GLOSSARY = {
     "worthless.",
     "moderators": "Characteristics at intake that go with a larger or smaller effect.",
     "short-panel bias": "Error that comes from centring short series on their own mean; it is corrected for.",
-    "robustness value": "How strong a confounder would have to be, as share of variance of both process and outcome, to "
+    "robustness value": "How strong a confounder would have to be, as share of variance of both process and "
+    "outcome, to "
     "explain the effect away.",
     "sensitivity": "Share of the patients who did not improve that the signal found.",
     "specificity": "Share of the patients who improved that the signal left alone.",

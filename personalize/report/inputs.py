@@ -18,7 +18,8 @@ SMALLEST_GROUP = 5  # groups of fewer patients are not shown
 class ReportInputs:
     """Tables and numbers behind one report.
 
-    Only ``panel`` must be there; a section without its table says what is missing. `personalize.report.gather` fills it from a panel and fitted models.
+    Only ``panel`` must be there; a section without its table says what is missing. `personalize.report.gather`
+    fills it from a panel and fitted models.
 
     Parameters
     ----------
@@ -54,8 +55,6 @@ class ReportInputs:
         What the run knows of itself; shown as it is. Keys used by name where present: ``title``, ``version``, ``seed``,
         ``level``, ``inputs`` (mapping of file to sha256), ``options`` (mapping), ``seconds`` (mapping of stage to
         seconds), ``simulated`` (bool), ``software`` (mapping of package to version), ``command``.
-    pseudonyms : bool
-        Replace identifiers of patients and therapists by ``P001``, ``T01``, ... in random order (drawn from the seed).
     """
 
     panel: Panel
@@ -78,7 +77,6 @@ class ReportInputs:
     subgroups: Any = None
     notes: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
-    pseudonyms: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.panel, Panel):

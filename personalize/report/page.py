@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from personalize.files.atomic import whole_file
 from personalize.report.appendix import appendix
 from personalize.report.blocks import Section
 from personalize.report.glossary import with_terms
 from personalize.report.inputs import ReportInputs
-from personalize.report.names import Names, names
+from personalize.report.names import Names
 from personalize.report.patients import Records, script_json, shared
 from personalize.report.sections import data, differ, effect, forecast, limits, ranking, track, variance, whom
 from personalize.report.summary import summary
 from personalize.report.words import Words
 
 MOST_EMBEDDED = 250  # patients on the page itself; above, each gets a page beside it
+NAME, DATA = "@@name@@", "@@data@@"  # what a patient's page fills in
 HORIZON = 4  # sessions ahead that sentences speak of
 
 
 def write_report(folder: str | Path, inputs: ReportInputs) -> Path:
     """Write ``report.html`` into a folder, and ``patients/*.html`` beside it for more than 250 patients.
 
-    The page is complete in itself: styles, script and data are inside, nothing is fetched, and a content security policy
-    forbids it. Every number shown comes from ``inputs``.
+    The page is complete in itself: styles, script and data are inside, nothing is fetched, and a content security
+    policy forbids it. Every number shown comes from ``inputs``.
 
     Parameters
     ----------
@@ -47,29 +49,35 @@ def write_report(folder: str | Path, inputs: ReportInputs) -> Path:
         When the folder cannot be written to.
     """
     target = Path(folder)
-    words, shown = Words.of(inputs.panel), names_of(inputs)
-    records = Records(inputs, shown)
+    words, shown = Words.of(inputs.panel), Names.of(inputs.panel)
     embedded = inputs.panel.n_patients <= MOST_EMBEDDED
     pages = [] if embedded else [f"patients/{name}" for name in shown.files()]
     links = dict(zip(shown.patients, range(inputs.panel.n_patients) if embedded else pages, strict=True))
     in_common = shared(inputs, words, horizon(inputs))
+    records = Records(inputs, shown, in_common)
     patients = [records.of(i) for i in range(inputs.panel.n_patients)] if embedded else []
-    html = _environment().get_template("report.html.j2").render(
-        title=str(inputs.run.get("title") or f"{words.outcome}: forecasts and who hinges on {words.alliance}".rstrip()),
-        version=str(inputs.run.get("version", "")),
-        css=asset("style.css"),
-        js=asset("app.js"),
-        summary=summary(inputs, words),
-        simulated=bool(inputs.run.get("simulated", False)),
-        notes=list(dict.fromkeys(str(n) for n in inputs.notes)),
-        sections=sections(inputs, words, shown),
-        embedded=embedded,
-        has_scenarios=inputs.scenarios is not None,
-        links=links,
-        pages=list(zip(shown.patients, pages, strict=True)) if pages else [],
-        appendix=appendix(inputs, words),
-        w=words,
-        data=Markup(script_json({"shared": in_common, "patients": patients})),
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=str(
+                inputs.run.get("title") or f"{words.outcome}: forecasts and who hinges on {words.alliance}".rstrip()
+            ),
+            version=str(inputs.run.get("version", "")),
+            css=asset("style.css"),
+            js=asset("app.js"),
+            summary=summary(inputs, words),
+            simulated=bool(inputs.run.get("simulated", False)),
+            notes=list(dict.fromkeys(str(n) for n in inputs.notes)),
+            sections=sections(inputs, words, shown),
+            embedded=embedded,
+            has_scenarios=inputs.scenarios is not None,
+            links=links,
+            pages=list(zip(shown.patients, pages, strict=True)) if pages else [],
+            appendix=appendix(inputs, words),
+            w=words,
+            data=Markup(script_json({"shared": in_common, "patients": patients})),
+        )
     )
     path = target / "report.html"
     if pages:
@@ -94,26 +102,17 @@ def write_patient(path: str | Path, inputs: ReportInputs, i: int, *, records: Re
         Made once where many pages are written.
     """
     words = Words.of(inputs.panel)
-    found = Records(inputs, names_of(inputs)) if records is None else records
-    record = found.of(i)
-    html = _environment().get_template("patient.html.j2").render(
-        name=record["name"],
-        css=asset("style.css"),
-        js=asset("app.js"),
-        simulated=bool(inputs.run.get("simulated", False)),
-        has_scenarios=inputs.scenarios is not None,
-        w=words,
-        data=Markup(script_json({"shared": found.shared(words, horizon(inputs)), "patients": [record]})),
-    )
+    if records is None:
+        records = Records(inputs, Names.of(inputs.panel), shared(inputs, words, horizon(inputs)))
+    record = records.of(i)
+    simulated, what_if = bool(inputs.run.get("simulated", False)), inputs.scenarios is not None
+    frame = _patient_frame(words, simulated, what_if)
+    values = {NAME: str(escape(record["name"])), DATA: script_json({"shared": records.shared, "patients": [record]})}
+    html = re.sub(f"{NAME}|{DATA}", lambda found: values[found.group(0)], frame)
     target = Path(path)
     with whole_file(target) as partial:
         partial.write_text(html, encoding="utf-8")
     return target
-
-
-def names_of(inputs: ReportInputs) -> Names:
-    """Names shown for patients and therapists, pseudonyms where asked for."""
-    return names(inputs.panel, pseudonyms=inputs.pseudonyms, seed=int(inputs.run.get("seed", 0) or 0))
 
 
 def horizon(inputs: ReportInputs) -> int:
@@ -138,11 +137,27 @@ def sections(inputs: ReportInputs, words: Words, shown: Names) -> list[Section]:
 
 
 @cache
+def _patient_frame(words: Words, simulated: bool, has_scenarios: bool) -> str:
+    """Everything of a patient's page that is the same for all: rendered once, however many pages there are."""
+    page = _environment().get_template("patient.html.j2")
+    return page.render(
+        name=NAME,
+        css=asset("style.css"),
+        js=asset("app.js"),
+        simulated=simulated,
+        has_scenarios=has_scenarios,
+        w=words,
+        data=DATA,
+    )
+
+
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("personalize.report", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["terms"] = with_terms
+    environment.filters["wordy"] = lambda text: any(character.isalpha() for character in str(text))
     return environment
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,19 +37,21 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
         one = found.loc[found["shift"] == found["shift"].max()].iloc[0]
         points = float(one["shift_points"]) / float(one["shift"]) if one["shift"] else float("nan")
     measure = panel.outcome_measure
-    return plain(
-        {
-            "outcome": words.outcome,
-            "alliance": words.alliance,
-            "better": words.better,
-            "shifts": shifts,
-            "sd": points,
-            "sessions": sessions,
-            "cutoff": None if measure is None else measure.cutoff,
-            "level": 0.90 if found is None else float(found.attrs.get("level", 0.90)),
-            "ends": _ends(inputs),
-            "alliance_ends": [np.nanmin(panel.alliance), np.nanmax(panel.alliance)] if panel.has_alliance else None,
-        }
+    return dict(
+        plain(
+            {
+                "outcome": words.outcome,
+                "alliance": words.alliance,
+                "better": words.better,
+                "shifts": shifts,
+                "sd": points,
+                "sessions": sessions,
+                "cutoff": None if measure is None else measure.cutoff,
+                "level": 0.90 if found is None else float(found.attrs.get("level", 0.90)),
+                "ends": _ends(inputs),
+                "alliance_ends": [np.nanmin(panel.alliance), np.nanmax(panel.alliance)] if panel.has_alliance else None,
+            }
+        )
     )
 
 
@@ -64,16 +67,18 @@ def _ends(inputs: ReportInputs) -> list[float]:
 
 
 class Records:
-    """Looks every patient's rows up once, so that a record costs no search."""
+    """Looks every patient's rows up once, so that a record costs no search; ``shared`` is what `shared` returns."""
 
-    def __init__(self, inputs: ReportInputs, names: Names) -> None:
-        self.inputs, self.names, self.panel = inputs, names, inputs.panel
+    def __init__(self, inputs: ReportInputs, names: Names, in_common: dict[str, Any]) -> None:
+        self.inputs, self.names, self.panel, self.shared = inputs, names, inputs.panel, in_common
         column = self.panel.columns.patient
-        self.forecasts = _by_patient(self.panel, inputs.forecasts, column)
-        self.scenarios = _by_patient(self.panel, inputs.scenarios, column)
-        self.attributions = _by_patient(self.panel, inputs.attributions, column)
         track = inputs.on_track
-        self.track = _by_patient(self.panel, track.signals if isinstance(track, OnTrack) else None, "patient")
+        self.forecasts = Rows.of(self.panel, inputs.forecasts, column)
+        self.scenarios = Rows.of(self.panel, inputs.scenarios, column)
+        self.attributions = Rows.of(self.panel, inputs.attributions, column)
+        self.track = Rows.of(self.panel, track.signals if isinstance(track, OnTrack) else None, "patient")
+        self.hinge = None if inputs.hinge is None else inputs.hinge.to_dict("records")
+        self.intake = self.panel.patients.to_dict("records")
 
     def of(self, i: int) -> dict[str, Any]:
         """Record of the i-th patient of the panel."""
@@ -86,60 +91,93 @@ class Records:
             "s": panel.session[rows],
             "y": panel.outcome[rows],
             "a": panel.alliance[rows] if panel.has_alliance else [],
-            "intake": [[str(c), _shown(v)] for c, v in panel.patients.iloc[i].items()],
+            "intake": [[str(c), _shown(v)] for c, v in self.intake[i].items()],
         }
-        own = self.forecasts.get(i)
-        if own is not None:
-            record["fan"] = {
-                "s": own[panel.columns.session],
-                **{key: own[name] for key, name in _quantiles(own).items()},
-            }
-        own = self.scenarios.get(i)
-        if own is not None:
-            record["what"] = [
-                {"d": d, "m": part["mean"], "lo": part["lower"], "hi": part["upper"], "out": bool(part["outside"].any()),
-                 "note": str(part["note"].iloc[0])}
-                for d, part in own.groupby("shift", sort=True)
-            ]  # fmt: skip
-        own = self.attributions.get(i)
-        if own is not None:
-            first = own.iloc[0]
+        session = panel.columns.session
+        own = self.forecasts.rows(i)
+        if own:
+            record["fan"] = {"s": own[session], **{key: own[name] for key, name in FAN.items() if name in own}}
+        own = self.scenarios.rows(i)
+        if own:
+            record["what"] = [_scenario(own, d) for d in self.shared["shifts"]]
+        own = self.attributions.rows(i)
+        if own:
             record["moved"] = {
-                "forecast": first["forecast"],
-                "background": first["background"],
-                "session": first.get(panel.columns.session),
-                "groups": [[g, first[g]] for g in GROUPS if g in own.columns],
+                "forecast": own["forecast"][0],
+                "background": own["background"][0],
+                "session": own[session][0] if session in own else None,
+                "groups": [[g, own[g][0]] for g in GROUPS if g in own],
             }
-        own = self.track.get(i)
-        if own is not None:
-            record["track"] = [[r.session, r.expected, r.bound, r.outcome, bool(r.off_track)] for r in own.itertuples()]
-        if self.inputs.hinge is not None:
-            row = self.inputs.hinge.iloc[i]
-            record["hinge"] = {k: row[k] for k in HINGE if k in row} | {k: str(row[k]) for k in HINGE_WORDS if k in row}
-            record["hinge"]["moderators"] = [
-                [row[f"moderator_{k}"], row[f"moderator_{k}_direction"], row[f"moderator_{k}_effect"]]
-                for k in (1, 2, 3)
-                if row.get(f"moderator_{k}")
-            ]
+        own = self.track.rows(i)
+        if own:
+            keys = ("session", "expected", "bound", "outcome", "off_track")
+            record["track"] = [list(row) for row in zip(*(own[k] for k in keys), strict=True)]
+        if self.hinge is not None:
+            record["hinge"] = _hinge(self.hinge[i])
         return dict(plain(record))
 
 
-def _quantiles(own: pd.DataFrame) -> dict[str, str]:
-    known = {"m": "mean", "lo": "lower", "hi": "upper", "q1": "q0.25", "q3": "q0.75", "blo": "band_lower", "bhi": "band_upper"}
-    return {key: name for key, name in known.items() if name in own.columns}
+FAN = {
+    "m": "mean",
+    "lo": "lower",
+    "hi": "upper",
+    "q1": "q0.25",
+    "q3": "q0.75",
+    "blo": "band_lower",
+    "bhi": "band_upper",
+}
 
 
-def _by_patient(panel: Panel, table: pd.DataFrame | None, column: str) -> dict[int, pd.DataFrame]:
-    if table is None or table.empty:
-        return {}
-    who = panel.patient_ids.get_indexer(pd.Index(table[column]))
-    return {int(i): table.iloc[rows] for i, rows in _groups(who).items() if i >= 0}
+def _scenario(own: dict[str, NDArray[Any]], shift: float) -> dict[str, Any]:
+    at = np.flatnonzero(np.isclose(own["shift"].astype(float), shift))
+    values = {key: own[name][at] for key, name in (("m", "mean"), ("lo", "lower"), ("hi", "upper"))}
+    return {
+        "d": shift,
+        **values,
+        "out": bool(own["outside"][at].any()),
+        "note": str(own["note"][at[0]]) if len(at) else "",
+    }
 
 
-def _groups(who: NDArray[np.intp]) -> Mapping[int, NDArray[np.intp]]:
-    order = np.argsort(who, kind="stable")
-    ids, start = np.unique(who[order], return_index=True)
-    return dict(zip(ids.tolist(), np.split(order, start[1:]), strict=True))
+def _hinge(row: Mapping[Any, Any]) -> dict[str, Any]:
+    out = {k: row[k] for k in HINGE if k in row} | {k: str(row[k]) for k in HINGE_WORDS if k in row}
+    out["moderators"] = [
+        [row[f"moderator_{k}"], row[f"moderator_{k}_direction"], row[f"moderator_{k}_effect"]]
+        for k in (1, 2, 3)
+        if row.get(f"moderator_{k}")
+    ]
+    return out
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table sorted by patient, as arrays.
+
+    Attributes
+    ----------
+    columns : dict of str to array of shape (n_rows,)
+    start : int array of shape (n_patients + 1,)
+        Rows of patient i stand at ``start[i]:start[i + 1]``.
+    """
+
+    columns: dict[str, NDArray[Any]]
+    start: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, panel: Panel, table: pd.DataFrame | None, column: str) -> Rows:
+        """Sort a table by the panel's patients; rows of others are dropped."""
+        if table is None or table.empty:
+            return cls({}, np.zeros(panel.n_patients + 1, dtype=np.intp))
+        who = panel.patient_ids.get_indexer(pd.Index(table[column]))
+        order = np.argsort(who, kind="stable")
+        order = order[who[order] >= 0]
+        start = np.searchsorted(who[order], np.arange(panel.n_patients + 1))
+        return cls({str(c): table[c].to_numpy()[order] for c in table.columns}, start.astype(np.intp))
+
+    def rows(self, i: int) -> dict[str, NDArray[Any]]:
+        """Columns of one patient; empty where the table says nothing of them."""
+        own = slice(self.start[i], self.start[i + 1])
+        return {} if own.start == own.stop else {c: v[own] for c, v in self.columns.items()}
 
 
 def _shown(value: Any) -> Any:

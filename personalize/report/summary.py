@@ -19,20 +19,24 @@ def summary(inputs: ReportInputs, words: Words) -> list[str]:
             value = float(skill["estimate"].iloc[0])
             word = "smaller" if value >= 0 else "larger"
             out.append(
-                f"Forecasts of new patients have an error {percent(abs(value))} {word} than the last observation carried "
+                f"Forecasts of new patients have an error {percent(abs(value))} {word} than the last observation "
+                f"carried "
                 "forward."
             )
     average, test = inputs.average, inputs.heterogeneity
     if average is not None:
         out.append(
             f"On average, one {words.alliance} point more goes with {num(average['estimate'])} "
-            f"{interval(average['lower'], average['upper'])} points of {words.outcome} at the next session (observational)."
+            f"{interval(average['lower'], average['upper'])} points of {words.outcome} at the next session "
+            f"(observational)."
         )
     if test is not None:
+        intake = p_value(test.get("baseline_p_value", float("nan")))
+        said = f"heterogeneity test {p_value(test['p_value'])}, by intake {intake}"
         if bool(test["detected"]):
-            out.append(f"Patients differ in this ({p_value(test['p_value'])}).{_named(inputs, words)}")
+            out.append(f"Patients differ in this ({said}).{_named(inputs, words)}")
         else:
-            out.append(f"The data do not show that patients differ in this ({p_value(test['p_value'])}); nobody is ranked.")
+            out.append(f"The data do not show that patients differ in this ({said}); nobody is ranked.")
     return out
 
 

@@ -27,7 +27,7 @@ def ticks(ends: Ends, most: int = 6) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(k * step, 12) + 0.0 for k in range(first, int(math.floor(high / step + 1e-9)) + 1)]
+    return [round(k * step, 12) + 0.0 for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def padded(values: Iterable[float], *, share: float = 0.06, include: Sequence[float] = ()) -> Ends:
@@ -87,13 +87,17 @@ class Plot:
         floor = self.height - self.bottom
         for value in ticks(self.y) if y_ticks is None else y_ticks:
             at = self.sy(value)
-            self.parts.append(f'<line class="grid" x1="{self.left}" x2="{self.width - self.right}" y1="{at:.1f}" y2="{at:.1f}"/>')
+            self.parts.append(
+                f'<line class="grid" x1="{self.left}" x2="{self.width - self.right}" y1="{at:.1f}" y2="{at:.1f}"/>'
+            )
             self._text(self.left - 8, at + 4, f"{value:g}".replace("-", "−"), "tick end")
         for value in ticks(self.x, 8) if x_ticks is None else x_ticks:
             at = self.sx(value)
             self.parts.append(f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{floor}" y2="{floor + 5}"/>')
             self._text(at, floor + 19, f"{value:g}".replace("-", "−"), "tick mid")
-        self.parts.append(f'<line class="axis" x1="{self.left}" x2="{self.width - self.right}" y1="{floor}" y2="{floor}"/>')
+        self.parts.append(
+            f'<line class="axis" x1="{self.left}" x2="{self.width - self.right}" y1="{floor}" y2="{floor}"/>'
+        )
         middle = (self.left + self.width - self.right) / 2
         self._text(middle, self.height - 6, self.xlabel, "name mid")
         if self.ylabel:
@@ -165,5 +169,6 @@ class Plot:
         """Return the finished picture."""
         inside = "".join(self.parts)
         return Markup(  # everything inside was escaped where it was written
-            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.label)}">{inside}</svg>'
+            f'<svg viewBox="0 0 {self.width} {self.height}" style="max-width:{self.width}px" role="img" '
+            f'aria-label="{escape(self.label)}">{inside}</svg>'
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from personalize.trajectories.baselines import BASELINES
 from personalize.trajectories.calibration import calibration_table
 from personalize.trajectories.evaluate import summarise
 from personalize.trajectories.forecast import TrajectoryForecaster
-from personalize.trajectories.held_out import held_out
+from personalize.trajectories.held_out import HeldOut, held_out
 
 QUICK_BASELINES = ("last observation", "expected response", "mixed model")
 LANDMARKS = (3, 5, 8)
@@ -131,9 +131,15 @@ def _evaluate(done: Analysis, study: Study) -> None:
         )
         return
     names = BASELINES if study.get("analysis.all_baselines") else {n: BASELINES[n] for n in QUICK_BASELINES}
-    held = held_out(done.forecaster, done.panel, landmarks=landmarks, horizons=HORIZONS, baselines=names)
+    held = _large_enough(held_out(done.forecaster, done.panel, landmarks=landmarks, horizons=HORIZONS, baselines=names))
     done.evaluation = summarise(held, random_state=done.forecaster.random_state)
     done.calibration = calibration_table(held)
+
+
+def _large_enough(held: HeldOut) -> HeldOut:
+    """Leave out landmarks and horizons that few patients reach: their accuracy would be noise."""
+    n = held.rows.groupby(["forecaster", "landmark", "horizon"])["patient"].transform("size")
+    return replace(held, rows=held.rows[n >= FEWEST_AT_LANDMARK].reset_index(drop=True))
 
 
 def _estimate(done: Analysis, study: Study) -> None:

@@ -123,10 +123,15 @@ def _section(where: str, section: str, own: Any, values: dict[str, dict[str, Any
 
 
 def _with(values: dict[str, dict[str, Any]], overrides: Mapping[str, Any], source: str) -> Study:
-    for dotted, value in overrides.items():
-        section, _, name = dotted.partition(".") if "." in dotted else ("", "", dotted)
+    for dotted, value in sorted(overrides.items(), key=lambda item: item[0].startswith("measures.")):
+        section, _, name = dotted.rpartition(".") if dotted in BY_NAME else dotted.partition(".")
         if section in FREE:
-            values[section][name] = _free(f"{source}: {dotted}", section, value)
+            checked = _free(f"{source}: {dotted}", section, value)
+            role = next((r for r in ("outcome", "alliance") if values[r]["column"] == name), None)
+            if section == "measures" and role is not None:
+                values[role]["measure"] = checked  # takes the place of what the file says of this column
+            else:
+                values[section][name] = checked
         elif dotted not in BY_NAME:
             raise OptionError(f"{source}: unknown key {dotted!r}{_near(dotted, BY_NAME)}; allowed are {', '.join(BY_NAME)}.")
         elif value is not None:

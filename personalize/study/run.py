@@ -155,10 +155,10 @@ def _write_run(
 def results_tables(done: Analysis) -> dict[str, pd.DataFrame]:
     """The tables of a results folder, by file name, as they are written."""
     panel, patient = done.panel, done.panel.columns.patient
-    out = {"features.csv": done.features.reset_index(), "forecasts.csv": done.forecasts}
+    out = {"features.csv": done.features.copy().reset_index(), "forecasts.csv": done.forecasts}
     if done.effect is not None and done.hinge is not None:
-        out["effects.csv"] = done.effect.effects_.rename_axis(index=patient).reset_index()
-        out["hinge.csv"] = done.hinge.rename_axis(index=patient).reset_index()
+        out["effects.csv"] = done.effect.effects_.copy().rename_axis(index=patient).reset_index()
+        out["hinge.csv"] = done.hinge.copy().rename_axis(index=patient).reset_index()
     out["attributions.csv"] = done.attributions
     out["panel.parquet"] = long_table(panel).frame
     return out

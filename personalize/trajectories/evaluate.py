@@ -29,13 +29,14 @@ def evaluate(
     landmarks: Sequence[int] = (3, 5, 8),
     horizons: Sequence[int | str] = (1, 4, "last"),
     baselines: Mapping[str, Sequence[str]] | None = None,
+    refit: bool = False,
     n_bootstrap: int = 200,
 ) -> pd.DataFrame:
     """Cross-validate a forecaster and its baselines on a panel.
 
     Parameters
     ----------
-    forecaster, panel, landmarks, horizons, baselines
+    forecaster, panel, landmarks, horizons, baselines, refit
         As in `held_out.held_out`, which makes the forecasts.
     n_bootstrap : int
         Resamples of patients behind the intervals (95 %).
@@ -49,7 +50,9 @@ def evaluate(
         of the interval; coverage by fifth of severity (``group``); path_coverage, path_width and pointwise_width of the
         band (horizon "path").
     """
-    held = held_out(forecaster, panel, landmarks=landmarks, horizons=horizons, baselines=baselines)
+    held = held_out(
+        forecaster, panel, landmarks=landmarks, horizons=horizons, baselines=baselines, refit=refit
+    )
     return summarise(held, n_bootstrap=n_bootstrap, random_state=forecaster.random_state)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ from personalize.trajectories.baselines import BASELINES
 from personalize.trajectories.crossfit import Crossfit, calibrate, crossfit, extend
 from personalize.trajectories.distribution import QUANTILES, outcome_range, quantile_name
 from personalize.trajectories.forecast import TrajectoryForecaster
-from personalize.trajectories.query import part
+from personalize.trajectories.model import ForecastModel
+from personalize.trajectories.query import Query, part
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -23,7 +24,8 @@ Indices = NDArray[np.intp]
 FORECASTER = "forecaster"
 FIFTHS = 5
 TOLERANCE = 1e-9  # an outcome at the end of its interval is inside, whatever the rounding
-KEY = ["forecaster", "patient", "landmark", "horizon"]
+
+Peer = Callable[[Panel, Query], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,16 @@ def held_out(
     landmarks: Sequence[int] = (3, 5, 8),
     horizons: Sequence[int | str] = (1, 4, "last"),
     baselines: Mapping[str, Sequence[str]] | None = None,
+    refit: bool = False,
+    peers: Mapping[str, Peer] | None = None,
 ) -> HeldOut:
     """Forecast each fold's patients from the others.
 
     Members are fitted without each fold of patients (of therapists, where there are at least ten) and forecast that
     fold; weights and calibration for a fold come from the other folds. A forecaster that was fitted to this very panel
-    brings its folds along, so nothing is fitted twice.
+    brings its folds along, so nothing is fitted twice. What a fold's outcomes can still touch is a handful of weights,
+    through members that forecast the other folds; ``refit=True`` closes that door too, at the price of a whole fit a
+    fold.
 
     Parameters
     ----------
@@ -71,33 +77,79 @@ def held_out(
         Observed sessions ahead.
     baselines : mapping of str to members, optional
         Default: `baselines.BASELINES`.
+    refit : bool
+        Fit everything anew for each fold, choice of penalties, trees and weights included.
+    peers : mapping of str to function, optional
+        Other people's forecasters: given the training panel and a `Query` they return the columns of a forecast for
+        its targets. Only with ``refit=True``.
 
     Raises
     ------
     OptionError
-        A landmark after which nobody has sessions, or a horizon that is none.
+        A landmark after which nobody has sessions, a horizon that is none, peers without ``refit``.
     """
     _check(panel, landmarks, horizons)
+    if peers and not refit:
+        raise OptionError("peers: other forecasters can only be fitted fold by fold; pass refit=True.")
     given = BASELINES if baselines is None else baselines
     contenders: dict[str, Sequence[str]] = {FORECASTER: tuple(forecaster.members), **given}
-    cross = _cross(forecaster, panel, contenders)
-    query, fold, limits = cross.query, cross.fold, outcome_range(panel)
+    names = list(dict.fromkeys(name for members in contenders.values() for name in members))
+    cross = _folds_only(forecaster, panel) if refit else _cross(forecaster, panel, names)
+    query, fold = cross.query, cross.fold
     cells = _cells(cross, landmarks, horizons)
     path = ~query.targets.last & np.isin(query.seen, landmarks)
     wanted = path.copy()
     for _, _, chosen in cells:
         wanted[chosen] = True
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in (*contenders, *(peers or {}))}
+    for f in range(cross.folds.count):
+        use = np.flatnonzero(wanted & (fold == f))
+        tables = (
+            _refitted(forecaster, cross, f, use, contenders, names, peers or {})
+            if refit
+            else _from_folds(forecaster, cross, f, use, contenders)
+        )
+        for name, table in tables.items():
+            parts[name].append(table.set_axis(use, axis=0))
     rows, paths = [], []
-    for name, members in contenders.items():
-        parts = []
-        for f in range(cross.folds.count):
-            fitted = calibrate(cross, members, level=forecaster.level, rows=fold != f)
-            use = np.flatnonzero(wanted & (fold == f))
-            parts.append(fitted.distribution(part(query, use), np.asarray(QUANTILES), limits).set_axis(use, axis=0))
-        table = pd.concat(parts).sort_index()
+    for name, tables_of in parts.items():
+        table = pd.concat(tables_of).sort_index()
         rows.append(_scored(table, cross, cells).assign(forecaster=name))
         paths.append(_paths(table, cross, np.flatnonzero(path)).assign(forecaster=name))
     return HeldOut(pd.concat(rows, ignore_index=True), pd.concat(paths, ignore_index=True), forecaster.level)
+
+
+def _from_folds(
+    forecaster: TrajectoryForecaster, cross: Crossfit, f: int, use: Indices, contenders: Mapping[str, Sequence[str]]
+) -> dict[str, pd.DataFrame]:
+    """Forecasts of one fold from the cross-fitted members, weighed and calibrated on the other folds."""
+    out, limits = {}, outcome_range(cross.query.landmarks.panel)
+    for name, members in contenders.items():
+        fitted = calibrate(cross, members, level=forecaster.level, rows=cross.fold != f)
+        out[name] = fitted.distribution(part(cross.query, use), np.asarray(QUANTILES), limits)
+    return out
+
+
+def _refitted(
+    forecaster: TrajectoryForecaster,
+    cross: Crossfit,
+    f: int,
+    use: Indices,
+    contenders: Mapping[str, Sequence[str]],
+    names: list[str],
+    peers: Mapping[str, Peer],
+) -> dict[str, pd.DataFrame]:
+    """Forecasts of one fold from a panel without it."""
+    whole = cross.query.landmarks
+    train = whole.panel.subset(np.flatnonzero(cross.folds.of_patient != f))
+    own = crossfit(train, names, **forecaster.crossfit_options())
+    model = ForecastModel.of(own, tuple(names), forecaster.level)
+    query = model.query(whole, cross.query.targets.take(use))
+    out = {}
+    for name, members in contenders.items():
+        fitted = calibrate(own, members, level=forecaster.level)
+        out[name] = fitted.distribution(query, np.asarray(QUANTILES), model.limits)
+    return {**out, **{name: peer(train, query) for name, peer in peers.items()}}
 
 
 def horizon_name(horizon: int | str) -> str:
@@ -133,12 +185,16 @@ def _check(panel: Panel, landmarks: Sequence[int], horizons: Sequence[int | str]
             check_option("horizons", horizon, ("a number of sessions from 1", "last"))
 
 
-def _cross(forecaster: TrajectoryForecaster, panel: Panel, contenders: Mapping[str, Sequence[str]]) -> Crossfit:
-    names = list(dict.fromkeys(name for members in contenders.values() for name in members))
+def _cross(forecaster: TrajectoryForecaster, panel: Panel, names: list[str]) -> Crossfit:
     known: Crossfit | None = getattr(forecaster, "crossfit_", None)
     if known is not None and known.query.landmarks.panel is panel:
         return extend(known, names, random_state=forecaster.random_state, threads=forecaster.n_jobs)
     return crossfit(panel, names, **forecaster.crossfit_options())
+
+
+def _folds_only(forecaster: TrajectoryForecaster, panel: Panel) -> Crossfit:
+    """Targets and folds, and no member."""
+    return crossfit(panel, (), **forecaster.crossfit_options())
 
 
 def _cells(cross: Crossfit, landmarks: Sequence[int], horizons: Sequence[int | str]) -> list[tuple[int, str, Indices]]:

@@ -138,7 +138,7 @@ def test_sessions_without_a_score_are_kept_and_counted() -> None:
     given = sessions().assign(phq9=[np.nan, 20, 11, np.nan, 12], wai=[np.nan, 4, 5, 6, 7])
     panel = Panel(given, columns=ROLES)
     assert panel.n_sessions == 5
-    assert any(note.startswith("sessions: 1 session rows have no score at all") for note in panel.notes)
+    assert any(note.startswith("sessions: 1 session row without any score") for note in panel.notes)
 
 
 # -- time ---------------------------------------------------------------------------------------------------------
@@ -196,8 +196,8 @@ def test_missing_codes_hold_for_scores_and_are_counted() -> None:
     np.testing.assert_array_equal(panel.outcome, [12, 11, 20, np.nan, np.nan])
     assert panel.patients["age"].tolist() == [30, 40, 99]
     notes = " ".join(panel.notes)
-    assert "2 values of 'phq9' marked as missing (code -9, 99)" in notes
-    assert "column 'age' has 1 values such as 99; missing_codes=[...] is for the session scores" in notes
+    assert "2 values of 'phq9' set to missing (code -9, 99)" in notes
+    assert "column 'age' has 1 value such as 99; missing_codes=[...] is for the session scores" in notes
 
 
 def test_missing_codes_by_column_reach_the_intake_table() -> None:
@@ -223,7 +223,7 @@ def test_values_out_of_range_may_be_taken_as_missing() -> None:
     given = sessions(phq9=[28, 20, 11, -0.25, 12])
     panel = Panel(given, columns=ROLES, measures={"phq9": "phq9"}, out_of_range="missing")
     np.testing.assert_array_equal(panel.outcome, [12, 11, 20, np.nan, np.nan])
-    assert any("2 values of 'phq9' outside 0 to 27 (phq9) were set to missing" in note for note in panel.notes)
+    assert any("2 values of 'phq9' outside 0 to 27 (phq9) set to missing" in note for note in panel.notes)
 
 
 def test_direction_comes_from_the_measure_or_is_noted() -> None:
@@ -274,7 +274,7 @@ def test_each_patient_and_therapist_may_be_an_episode() -> None:
     assert panel.patients["age"].tolist() == [30, 40, 40, 50]
     assert panel.person_index[1] == panel.person_index[2]
     assert len(set(panel.person_index.tolist())) == 3
-    assert any("1 patients changed therapist" in note for note in panel.notes)
+    assert any("1 patient changed therapist" in note for note in panel.notes)
 
 
 def test_an_episode_takes_the_therapist_of_the_patients_table_where_sessions_name_none() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from features import Columns, Panel, PanelError
 from personalize.check import CheckReport, check_files, check_panel
+from personalize.check import verdicts as v
 from personalize.check.counts import intraclass
 from personalize.check.reliability import item_reliability
 from personalize.files import Table, read_panel, write_table
@@ -131,12 +132,12 @@ def test_codes_of_intake_columns_and_of_labels(tmp_path: Path) -> None:
 
 BROKEN: dict[str, tuple[Any, str]] = {
     "range": (lambda f: f.assign(phq9=[20, 15, 99, 27, 3, 3]), "has 99 for patient 'a', session 3"),
-    "twice": (lambda f: f.assign(session=1), "rows repeat a patient and session"),
+    "twice": (lambda f: f.assign(session=1), "with a patient and session that stand there already"),
     "text": (lambda f: f.assign(wai=["x", "4", "5", "5", "5", "7"]), "column 'wai' must be numeric"),
     "no outcome": (lambda f: f.drop(columns="phq9"), "column 'phq9' (the outcome) is not there"),
     "no alliance": (lambda f: f.drop(columns="wai"), "column 'wai' (the alliance) is not there"),
     "no patient": (lambda f: f.drop(columns="patient_id"), "column 'patient_id' (the patient) is not there"),
-    "blank patient": (lambda f: f.assign(patient_id=["a", "a", None, "b", "b", "c"]), "is empty in 1 rows"),
+    "blank patient": (lambda f: f.assign(patient_id=["a", "a", None, "b", "b", "c"]), "is empty in 1 row"),
     "unknown patient": (
         lambda f: f.assign(patient_id=["a", "a", "z", "b", "b", "c"]),
         "patient 'z' has sessions but no row",
@@ -310,6 +311,10 @@ def test_items_that_run_backwards_and_totals_that_do_not_add_up_are_named() -> N
     frame["phq9"] = rng.integers(0, 28, 200)
     items = {"wai": ["wai_1", "wai_2", "wai_3"], "phq9": ["q1", "q2"]}
     report = check_files(frame, columns=ROLES, items=items)
+    mean = check_files(frame.assign(wai=frame[["wai_1", "wai_2", "wai_3"]].mean(axis=1)), columns=ROLES, items=items)
+    plain = check_files(frame.drop(columns="wai"), columns=Columns(outcome="phq9"), items=items)
+    np.testing.assert_allclose(mean.reliability["sem"], plain.reliability["sem"] / 3)
+    assert not warned(mean, "neither the sum nor the mean")
     assert warned(report, "Items of 'wai': one runs against the others")
     assert warned(report, "of 200 values of 'wai' are neither the sum nor the mean of its items")
     assert warned(report, "Items of 'phq9': fewer than two of their columns are in the sessions table")
@@ -335,7 +340,13 @@ def test_what_can_be_analysed_follows_the_data() -> None:
     roles = Columns(outcome="phq9", alliance="wai", time="date")
     rich = verdicts(check_files(frame, intake, columns=roles, measures={"phq9": "phq9"}))
     assert set(rich.values()) == {"yes"}
-    short = verdicts(check_files(frame[frame["session"] < 4], columns=roles))
+    assert verdicts(check_files(frame[frame["session"] < 5], intake, columns=roles)) == {
+        **rich,
+        "average effect of the alliance": "with care",
+        "effect for single patients": "with care",
+        "reliable change, sudden gains": "no",
+    }
+    short = verdicts(check_files(frame[frame["session"] < 3], columns=roles))
     assert short["effect for single patients"] == short["average effect of the alliance"] == "no"
     assert short["differences between therapists"] == short["for whom: intake moderators"] == "no"
     assert short["forecast of the outcome"] == "yes"
@@ -344,6 +355,16 @@ def test_what_can_be_analysed_follows_the_data() -> None:
     none = check_files(frame, columns=Columns(outcome="phq9"))
     assert verdicts(none)["average effect of the alliance"] == "no"
     assert "name it with Columns(alliance=...)" in none.analyses["why"].str.cat(sep=" ")
+
+
+def test_verdicts_ask_for_what_the_analyses_ask_for() -> None:
+    from personalize.effects import average, checks, moderators
+    from personalize.trajectories import crossfit
+
+    asked = (average.FEWEST_STEPS, checks.FEWEST_WITH_STEPS, average.FEWEST_TO_CORRECT, moderators.FEWEST_PATIENTS)
+    told = (v.FEW_STEPS, v.FEW_WITH_STEPS, v.FEW_TO_CORRECT, v.FEW_FOR_MODERATORS)
+    assert told == asked
+    assert (v.FEW_FORECAST, v.FEW_THERAPISTS) == (crossfit.FEWEST_PATIENTS, moderators.FEWEST_CLUSTERS)
 
 
 def test_real_data(real_data: Path) -> None:

@@ -135,7 +135,7 @@ def test_labels_codes_and_dates_are_read(tmp_path: Path, suffix: str) -> None:
     assert table.frame["born"].dt.strftime("%Y-%m-%d").tolist()[0] == "1990-02-03"
     assert table.frame["born"].isna().tolist() == [False, True, False, False]
     assert sorted(table.coded["age"]) == (["a", "b"] if suffix == ".dta" else [-9, -8])
-    assert any("2 values of 'age' carry a user-missing code" in note for note in table.notes)
+    assert any("2 values of 'age' with a user-missing code" in note for note in table.notes)
 
 
 def test_labelled_values_become_categories_where_all_have_a_label() -> None:

@@ -92,9 +92,9 @@ def test_a_wide_file_becomes_a_panel(tmp_path: Path) -> None:
     assert panel.n_therapists == 2
     notes = "\n".join(panel.notes)
     assert "read as wide, one row a patient; p: p_{session} (3 columns, p_1 to p_3, sessions 1 to 3); w: " in notes
-    assert "4 sessions after a patient's last score were taken as not held" in notes
-    assert "2 further numbered columns were left out: 'gad_1', 'gad_2'" in notes
-    assert "2 values marked by missing_codes were set to missing" in notes
+    assert "4 sessions after a patient's last score taken as not held" in notes
+    assert "2 further numbered columns left out: 'gad_1', 'gad_2'" in notes
+    assert "2 values set to missing by missing_codes" in notes
 
 
 def test_a_wide_file_and_a_patients_file_are_joined(tmp_path: Path) -> None:

@@ -18,14 +18,18 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     n = panel.sessions_per_patient
     therapists = f" of {num(panel.n_therapists)} therapists" if panel.n_therapists else ""
     said = [
-        f"{num(panel.n_patients)} patients{therapists} with {num(panel.n_sessions)} sessions; half of the patients have "
+        f"{num(panel.n_patients)} patients{therapists} with {num(panel.n_sessions)} sessions; half of the patients "
+        f"have "
         f"between {num(np.quantile(n, 0.25))} and {num(np.quantile(n, 0.75))} sessions. The outcome is {words.outcome} "
         f"({words.better} is better)"
         + (f"; the process within patients is {words.alliance}, rated {panel.timing} the outcome of its session."
-           if panel.has_alliance else "; there is no column for a process within patients, so only forecasts are made."),
+           if panel.has_alliance else "; there is no column for a process within patients, so only forecasts are "
+               "made."),
     ]  # fmt: skip
     if not panel.n_therapists:
-        said.append("No therapists are named: differences between therapists cannot be told from those between patients.")
+        said.append(
+            "No therapists are named: differences between therapists cannot be told from those between patients."
+        )
     figures = []
     drawn = charts.courses(panel, words.outcome)
     if drawn is not None:

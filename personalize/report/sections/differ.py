@@ -16,12 +16,20 @@ TITLE = "Do patients differ?"
 PARTS = {"sd_total": "all together", "sd_baseline": "predicted from intake", "sd_therapist": "therapists",
          "sd_patient": "patients, not predicted"}  # fmt: skip
 
+STATISTICS = {"blp_slope": "BLP slope", "average": "average of the scores", "gates": "GATES", "toc": "TOC",
+              "gates_difference": "GATES, difference", "autoc": "AUTOC", "qini": "Qini"}  # fmt: skip
+
 
 def section(inputs: ReportInputs, words: Words) -> Section:
     """Heterogeneity test, standard deviations of the effect, GATES, TOC and BLP slope."""
     test = inputs.heterogeneity
     if test is None:
-        return Section("differ", TITLE, missing="No effect was estimated, so differences in it cannot be judged.")
+        return Section(
+            "differ",
+            TITLE,
+            missing="No effect was estimated, so differences in it cannot be judged.",
+            short="Differences",
+        )
     detected = bool(test["detected"])
     said = [
         f"Heterogeneity test: {p_value(test['p_value'])}; of differences that intake predicts: "
@@ -38,8 +46,9 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     if found is not None and len(found):
         said += _validated(found, words)
         figures += _gates(found, words) + _toc(found, words)
-        tables.append(("Validation on held-out patients", table(found, left=2)))
-    return Section("differ", TITLE, said, figures, tables)
+        shown = found.assign(statistic=[STATISTICS.get(str(k), str(k)) for k in found["statistic"]])
+        tables.append(("Validation on held-out patients", table(shown, left=2)))
+    return Section("differ", TITLE, said, figures, tables, short="Differences")
 
 
 def _pick(found: pd.DataFrame, start: str) -> pd.DataFrame:
@@ -61,8 +70,10 @@ def _gates(found: pd.DataFrame, words: Words) -> list[Figure]:
     own = own[(own["n"] >= 5) & (own["statistic"] == "gates")]
     if own.empty:
         return []
-    rows = [(str(r["group"]), float(r["estimate"]), float(r["lower"]), float(r["upper"])) for _, r in own.iterrows()]
-    svg = charts.forest(rows, label="GATES", xlabel=f"{words.outcome} points per {words.alliance} point", zero=0.0, strong=0)
+    rows = charts.rows_of(own, "group")
+    svg = charts.forest(
+        rows, label="GATES", xlabel=f"{words.outcome} points per {words.alliance} point", zero=0.0, strong=0
+    )
     head = ("group", "estimate", "lower", "upper", "patients")
     return [Figure(svg, "GATES: average effect in each fifth of patients, sorted by what intake predicts, held out.",
                    table(own[["group", "estimate", "lower", "upper", "n"]], head))]  # fmt: skip

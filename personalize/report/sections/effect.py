@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, table
 from personalize.report.inputs import ReportInputs
-from personalize.report.numbers import interval, num
+from personalize.report.numbers import interval, num, percent
 from personalize.report.words import Words
 
 ASSUMPTIONS = (
@@ -34,7 +32,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
             if not inputs.panel.has_alliance
             else "No effect could be estimated from these data; the notes above say why."
         )
-        return Section("effect", title(words), missing=why)
+        return Section("effect", title(words), missing=why, short="Average effect")
     level = f"{100 * float(average.get('level', 0.90)):.0f} %"
     estimate, lower, upper = (float(average[k]) for k in ("estimate", "lower", "upper"))
     improves = (estimate < 0) == (inputs.panel.better == "low")
@@ -42,7 +40,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     shown = "" if lower > 0 or upper < 0 else " The interval holds zero: an effect is not shown."
     said = [
         f"One {words.alliance} point more than expected at a session goes with a change of {num(estimate)} points of "
-        f"{words.outcome} at the next one ({level} confidence interval {interval(lower, upper)}), which {verb} it.{shown}"
+        f"{words.outcome} at the next one ({level} confidence interval {interval(lower, upper)}), which {verb} "
+        f"it.{shown}"
     ]
     if inputs.state_sd is not None:
         sd = float(inputs.state_sd)
@@ -53,36 +52,64 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     memory = inputs.persistence
     if memory is not None:
         said.append(
-            f"{words.outcome} carries {num(memory['estimate'], 2)} (SE {num(memory['se'], 2)}) of a deviation over to the "
-            "next session, so a change that is kept up accumulates."
+            f"Of a deviation of {words.outcome}, {percent(memory['estimate'])} (SE {percent(memory['se'])}) is "
+            f"carried over "
+            "to the next session, so a change that is kept up accumulates."
         )
     if _known(average, "robustness_value"):
-        said.append(f"Robustness value: {num(average['robustness_value'], 2)}.")
+        said.append(
+            f"Robustness value {num(average['robustness_value'], 2)}: something unmeasured would have to explain "
+            f"{percent(average['robustness_value'])} of what is left of both {words.alliance} and the next "
+            f"{words.outcome} "
+            "to bring the average to zero."
+        )
     said.append(ASSUMPTIONS)
     rows = [("corrected", estimate, lower, upper)]
     if _known(average, "uncorrected"):
         ends = [float(average[f"uncorrected{k}"]) for k in ("", "_lower", "_upper")]
         rows.append(("before short-panel correction", ends[0], ends[1], ends[2]))
-    frame = inputs.sensitivity
-    if frame is not None and len(frame):
-        rows += [(row_name(row), *(float(row[k]) for k in ("estimate", "lower", "upper"))) for _, row in frame.iterrows()]
-    svg = charts.forest(rows, label="average effect under several specifications", zero=0.0,
-                        xlabel=f"{words.outcome} points per {words.alliance} point")  # fmt: skip
-    behind = pd.DataFrame(rows, columns=["specification", "estimate", "lower", "upper"])
-    caption = "The average effect, and what it would be under other choices. The first line is the one used."
-    head = ("specification", "estimate", f"lower {level}", f"upper {level}")
-    tables = []
-    if frame is not None and len(frame):
-        words_first = frame[[*(c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])),
-                             *(c for c in frame if pd.api.types.is_numeric_dtype(frame[c]))]]  # fmt: skip
-        n_words = sum(not pd.api.types.is_numeric_dtype(frame[c]) for c in frame)
-        tables.append(("All specifications", table(words_first, left=n_words)))
-    return Section("effect", title(words), said, [Figure(svg, caption, table(behind, head))], tables)
+    for key, name in (("trends_kept", "patients' own trends kept"), ("trends_removed", "own trends removed")):
+        if _known(average, key):
+            rows.append((name, float(average[key]), float("nan"), float("nan")))
+    svg = charts.forest(
+        rows, label="average effect", zero=0.0, xlabel=f"{words.outcome} points per {words.alliance} point"
+    )
+    behind = pd.DataFrame(rows, columns=["estimate of", "estimate", "lower", "upper"])
+    head = ("estimate of", "estimate", f"lower {level}", f"upper {level}")
+    caption = "The average effect. The first line is the one used; it weighs the two treatments of trends below it."
+    figures = [Figure(svg, caption if len(rows) > 2 else "The average effect.", table(behind, head))]
+    return Section("effect", title(words), said, [*figures, *grid(inputs.sensitivity, words)], short="Average effect")
 
 
-def row_name(row: Any) -> str:
-    """Name of a specification: its texts, joined."""
-    return ", ".join(str(v) for v in row if isinstance(v, str) and v)
+def grid(found: pd.DataFrame | None, words: Words) -> list[Figure]:
+    """Specification curve with its table; specifications without an estimate stand in the table alone."""
+    if found is None or found.empty:
+        return []
+    names = {"centring": "centring", "detrend": "own trend", "lag": "lag", "correction": "correction",
+             "lagged_outcome": "lagged outcome", "specification": "specification"}  # fmt: skip
+    choices = {old: new for old, new in names.items() if old in found.columns}
+    frame = found.rename(columns=choices).copy()
+    for new in choices.values():
+        frame[new] = (
+            frame[new].map(lambda v: {True: "yes", False: "no"}.get(v, v) if isinstance(v, bool) else v).astype(str)
+        )
+    frame["default"] = found["default"].astype(bool) if "default" in found.columns else False
+    known = frame[frame["estimate"].notna()]
+    if known.empty:
+        return []
+    svg = charts.specifications(known, list(choices.values()), ylabel=f"{words.outcome} per {words.alliance} point")
+    above = int((known["estimate"] < 0).sum())
+    caption = (
+        f"Sensitivity: the average under every combination of choices, {above} of {len(known)} below zero. Large dots: "
+        "the default. Lag 2 asks for the effect two sessions on, and choices without correction are known to be "
+        "biased; "
+        "they stand here so that nothing is hidden."
+    )
+    count = "n_patients" if "n_patients" in frame.columns else "n"
+    columns = [*choices.values(), *(c for c in ("note",) if c in frame), "estimate", "lower", "upper",
+               *(c for c in (count,) if c in frame)]  # fmt: skip
+    shown = table(frame[columns].rename(columns={count: "n"}), left=len(columns) - 3 - (count in frame))
+    return [Figure(svg, caption, shown)]
 
 
 def _known(series: pd.Series, key: str) -> bool:

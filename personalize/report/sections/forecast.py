@@ -18,7 +18,9 @@ TITLE = "How well the course is forecast"
 def section(inputs: ReportInputs, words: Words) -> Section:
     """Accuracy, calibration, and what the forecasts rest on."""
     found = inputs.evaluation
-    figures, tables, said = [], [], []
+    said: list[str] = []
+    figures: list[Figure] = []
+    tables: list[tuple[str, Table]] = []
     if found is not None:
         said, figures, tables = _accuracy(found, words)
     if inputs.calibration is not None:
@@ -30,8 +32,10 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     if inputs.attributions is not None:
         figures.append(_groups(average_attributions(inputs.attributions), words))
     if not figures:
-        return Section("forecast", TITLE, missing="No forecast could be made or judged; the notes above say why.")
-    return Section("forecast", TITLE, said, figures, tables)
+        return Section(
+            "forecast", TITLE, missing="No forecast could be made or judged; the notes above say why.", short="Forecast"
+        )
+    return Section("forecast", TITLE, said, figures, tables, short="Forecast")
 
 
 def _accuracy(found: pd.DataFrame, words: Words) -> tuple[list[str], list[Figure], list[tuple[str, Table]]]:
@@ -60,13 +64,16 @@ def _accuracy(found: pd.DataFrame, words: Words) -> tuple[list[str], list[Figure
                 f"{interval(100 * row['lower'], 100 * row['upper'], 3)} %)."
             )
     order = [OWN, *(name for name in mae.index if name != OWN)] if OWN in mae.index else list(mae.index)
-    rows = [(str(name), *(float(mae.loc[name, c]) for c in ("estimate", "lower", "upper"))) for name in order]
-    svg = charts.forest(rows, label="error of the forecast and its baselines", xlabel=f"mean absolute error, {words.outcome} points")  # fmt: skip
+    rows = charts.rows_of(mae.loc[order].reset_index(), "forecaster")
+    svg = charts.forest(rows, label="error of the forecast and its baselines", xlabel=f"mean absolute error, "
+        f"{words.outcome} points")  # fmt: skip
     frame = mae.loc[order].reset_index()[["forecaster", "estimate", "lower", "upper", "n"]]
     shown = table(frame, ("forecast", "mean absolute error", "lower 95 %", "upper 95 %", "patients"))
     figures = [Figure(svg, "Error in patients not seen in training, averaged over landmarks and horizons.", shown)]
     cells = found[(found["landmark"] != 0) & (found["group"] == "all") & found["metric"].isin(["mae", "coverage"])]
     cells = cells[cells["forecaster"].isin([OWN, SIMPLE])]
+    cells = cells.sort_values("forecaster", key=lambda c: c != OWN, kind="stable")
+    cells = cells.assign(metric=cells["metric"].replace("mae", "mean absolute error"))
     wide = cells[["forecaster", "metric", "landmark", "horizon", "estimate", "lower", "upper", "n"]]
     head = ("forecast", "metric", "sessions seen", "horizon", "estimate", "lower 95 %", "upper 95 %", "patients")
     return said, figures, [("By sessions seen and horizon", table(wide, head, left=4))]
@@ -74,16 +81,15 @@ def _accuracy(found: pd.DataFrame, words: Words) -> tuple[list[str], list[Figure
 
 def _groups(frame: pd.DataFrame, words: Words) -> Figure:
     frame = frame.sort_values("size", ascending=False)
-    rows = [
-        (_named(str(r.group), words), float(r.size_), float(r.lower), float(r.upper))
-        for r in frame.rename(columns={"size": "size_"}).itertuples()
-    ]
-    svg = charts.forest(rows, label="what forecasts rest on", xlabel=f"average size of the contribution, {words.outcome} points",
+    frame = frame.assign(group=[_named(str(group), words) for group in frame["group"]])
+    rows = charts.rows_of(frame, "group", "size")
+    svg = charts.forest(rows, label="what forecasts rest on", xlabel=f"average size of the contribution, "
+        f"{words.outcome} points",
                         zero=0.0, strong=0)  # fmt: skip
-    frame = frame.assign(group=[row[0] for row in rows])
     head = ("group of inputs", "mean, signed", "average size", "lower 95 %", "upper 95 %", "forecasts")
     caption = (
-        "What moves forecasts away from the background (Shapley values, averaged). This explains the forecast; it does not "
+        "What moves forecasts away from the background (Shapley values, averaged). This explains the forecast; it "
+        "does not "
         "say what would happen if an input were changed."
     )
     return Figure(svg, caption, table(frame, head))

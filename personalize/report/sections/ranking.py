@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -13,8 +16,8 @@ from personalize.report.numbers import interval, num, percent
 from personalize.report.words import Words
 
 MOST_ROWS = 1000
-HEAD = ("rank", "patient", "signed benefit", "interval", "P(benefit > 0)", "P(reliable change)", "P(top)", "own-data reliability",
-        "verdict", "why")  # fmt: skip
+HEAD = ("rank", "patient", "verdict", "signed benefit", "interval", "P(benefit > 0)", "P(> reliable change)", "P(top)",
+        "own-data reliability", "strongest moderator")  # fmt: skip
 
 
 def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
@@ -22,7 +25,7 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
     title = f"Who hinges on {words.alliance or 'the process'}"
     found = inputs.hinge
     if found is None:
-        return Section("hinge", title, missing="No effect was estimated, so nobody is ranked.")
+        return Section("hinge", title, missing="No effect was estimated, so nobody is ranked.", short="Who hinges")
     settings = found.attrs
     sessions, level = settings.get("sessions", 4), float(settings.get("level", 0.90))
     delta = float(found["shift"].iloc[0]) if len(found) else np.nan
@@ -45,22 +48,24 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
         svg = charts.caterpillar(rows[known], [n for n, k in zip(shown_names, known, strict=True) if k],
                                  ylabel=f"benefit, {words.outcome} points")  # fmt: skip
         caption = (
-            "Every patient's benefit with its interval, largest first. Dark: the interval is above zero; dashed: below zero."
+            "Every patient's benefit with its interval, largest first. Dark: the interval is above zero; dashed: "
+            "below zero."
         )
         figures.append(Figure(svg, caption, counts(found)))
         tables = [("Patients, largest benefit first", ranking(rows, shown_names))]
     else:
         tables = [("Verdicts", counts(found))]
-    return Section("hinge", title, said, figures, tables)
+    return Section("hinge", title, said, figures, tables, short="Who hinges")
 
 
-def _least_known(found: pd.DataFrame, settings: dict[str, object]) -> str:
+def _least_known(found: pd.DataFrame, settings: Mapping[Any, Any]) -> str:
     p = found["p_top"].dropna().sort_values(ascending=False)
     top = float(str(settings.get("top", 0.2)))
     count = max(round(top * len(p)), 1)
     median = found["own_reliability"].median()
     return (
-        f"How sure is the ranking? Of the {num(count)} patients most likely to be among the {percent(top)} with the largest "
+        f"How sure is the ranking? Of the {num(count)} patients most likely to be among the {percent(top)} with the "
+        f"largest "
         f"benefit, {percent(p.head(count).mean())} are expected to be. Median own-data reliability: {num(median, 2)}."
     )
 
@@ -80,14 +85,14 @@ def ranking(rows: pd.DataFrame, shown: list[str]) -> Table:
             (
                 num(row["rank"]),
                 name,
+                str(row["verdict"]),
                 num(row["benefit"]),
                 interval(row["benefit_lower"], row["benefit_upper"]),
                 percent(row["p_benefit"]),
                 percent(row["p_reliable"]),
                 percent(row["p_top"]),
                 num(row["own_reliability"], 2),
-                str(row["verdict"]),
-                str(row["why"]),
+                f"{row['moderator_1']}: {row['moderator_1_direction']}" if row.get("moderator_1") else "–",
             )
         )
-    return Table(HEAD, tuple(out), 2)
+    return Table(HEAD, tuple(out), 3)

@@ -19,8 +19,9 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     if not isinstance(found, OnTrack):
         return Section("track", TITLE, missing="The signal could not be computed; the notes above say why.")
     said = [
-        f"A patient is flagged where {words.outcome} is worse than what {percent(found.probability)} of patients with the "
-        f"same first score reach (expected response, learned on other patients). Held against: not reaching {found.criterion}."
+        f"A patient is flagged where the score ({words.outcome}) is worse than that of {percent(found.probability)} of "
+        f"patients with the same first score (expected response, learned on other patients). Held against: not "
+        f"reaching {found.criterion}."
     ]
     own = found.accuracy.set_index(["statistic", "session"])
     for session in found.accuracy["session"].unique():

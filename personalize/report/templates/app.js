@@ -1,6 +1,6 @@
 "use strict";
 (function () {
-  var data = JSON.parse(document.getElementById("data").textContent);
+  var data = JSON.parse(document.getElementById("report-data").textContent);
   var all = data.patients, set = data.shared, at = 0, shift = 0;
   var $ = function (id) { return document.getElementById(id); };
   var NS = "http://www.w3.org/2000/svg";
@@ -52,7 +52,7 @@
   }
 
   function draw(p) {
-    var W = 680, H = 330, L = 56, R = 52, T = 14, B = 44, box = clear($("picture"));
+    var box = clear($("picture")), W = Math.max(330, Math.min(680, box.clientWidth || 680)), H = 330, L = 56, R = 52, T = 14, B = 44;
     var root = svg("svg", { viewBox: "0 0 " + W + " " + H, role: "img", "class": "wide", id: "fan",
       "aria-label": "Sessions so far and forecast of " + p.name });
     var what = scenario(p), s = p.s.slice(), ahead = p.fan ? p.fan.s : [];
@@ -65,7 +65,7 @@
       root.appendChild(svg("line", { "class": "grid", x1: L, x2: W - R, y1: sy(v), y2: sy(v) }));
       root.appendChild(svg("text", { "class": "tick end", x: L - 7, y: sy(v) + 4 }, num(v)));
     });
-    ticks(x0, x1, 10).forEach(function (v) {
+    ticks(x0, x1, W < 500 ? 6 : 10).forEach(function (v) {
       if (v !== Math.round(v)) return;
       root.appendChild(svg("line", { "class": "axis", x1: sx(v), x2: sx(v), y1: H - B, y2: H - B + 5 }));
       root.appendChild(svg("text", { "class": "tick mid", x: sx(v), y: H - B + 18 }, num(v)));
@@ -96,6 +96,8 @@
       var lo = what ? what.lo : p.fan.lo, hi = what ? what.hi : p.fan.hi, m = what ? what.m : p.fan.m;
       var xs = ahead.map(sx), start = [], back = [];
       if (s.length) root.appendChild(svg("line", { "class": "now", x1: sx(s[s.length - 1]), x2: sx(s[s.length - 1]), y1: T, y2: H - B }));
+      var seen = s.filter(function (k, i) { return p.y[i] !== null; }), known = p.y.filter(function (v) { return v !== null; });
+      if (seen.length) root.appendChild(svg("path", { "class": "base", d: path([sx(seen[seen.length - 1]), xs[0]], [sy(known[known.length - 1]), sy(m[0])]) }));
       start = xs.concat(xs.slice().reverse());
       back = lo.map(sy).concat(hi.map(sy).reverse());
       root.appendChild(svg("path", { "class": "band2", id: "fan-band", d: path(start, back, true) }));
@@ -133,14 +135,14 @@
 
   function bars(node, rows) {
     var H = 26 * rows.length + 8, top = Math.max.apply(null, rows.map(function (r) { return Math.abs(r[1] || 0); })) || 1;
-    var root = svg("svg", { viewBox: "0 0 420 " + H, role: "img", "aria-label": "what moved the forecast" });
+    var root = svg("svg", { viewBox: "0 0 420 " + H, style: "max-width:520px", role: "img", "aria-label": "what moved the forecast" });
     rows.forEach(function (r, i) {
-      var w = Math.abs(r[1] || 0) / top * 95, y = 5 + 26 * i, left = r[1] < 0;
+      var w = Math.abs(r[1] || 0) / top * 75, y = 5 + 26 * i, left = r[1] < 0;
       root.appendChild(svg("text", { "class": "tick end", x: 142, y: y + 14 }, r[0]));
-      root.appendChild(svg("rect", { "class": left ? "bar" : "share patient", x: left ? 255 - w : 255, y: y, width: Math.max(w, 0.5), height: 18 }));
-      root.appendChild(svg("text", { "class": left ? "tick end" : "tick", x: left ? 251 - w : 259 + w, y: y + 14 }, signed(r[1])));
+      root.appendChild(svg("rect", { "class": left ? "bar" : "share patient", x: left ? 290 - w : 290, y: y, width: Math.max(w, 0.5), height: 18 }));
+      root.appendChild(svg("text", { "class": left ? "tick end" : "tick", x: left ? 286 - w : 294 + w, y: y + 14 }, signed(r[1])));
     });
-    root.appendChild(svg("line", { "class": "axis", x1: 255, x2: 255, y1: 0, y2: H }));
+    root.appendChild(svg("line", { "class": "axis", x1: 290, x2: 290, y1: 0, y2: H }));
     clear(node).appendChild(root);
   }
 
@@ -205,6 +207,11 @@
     rowsTable($("ahead"), ["session", "forecast", "lower", "upper"].concat(what ? ["shifted", "lower", "upper"] : []), ahead);
   }
 
+  var waiting = null;
+  window.addEventListener("resize", function () {
+    clearTimeout(waiting);
+    waiting = setTimeout(function () { if (all[at]) draw(all[at]); }, 120);
+  });
   function show() {
     var p = all[at];
     if (!p) return;

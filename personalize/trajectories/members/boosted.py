@@ -12,6 +12,7 @@ from personalize.trajectories.members.member import Floats, Stored, Training
 from personalize.trajectories.query import Query
 
 MOST_ROWS = 400_000
+SMALL = 200_000  # rows that one thread is enough for
 CHUNK = 200_000
 SITUATION = ("seen", "gap", "target_time", "landmark_time", "wants_last")
 
@@ -124,7 +125,8 @@ def _learn(training: Training, name: str, base: tuple[str, ...], pace: Pace) -> 
         "max_bin": 63,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": training.threads,
+        # threads wait for each other longer than they work on few rows
+        "num_threads": training.threads if len(chosen) > SMALL else 1,
         "seed": int(training.rng.integers(2**31 - 1)),
         "verbosity": -1,
     }

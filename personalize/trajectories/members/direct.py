@@ -25,7 +25,9 @@ Indices = NDArray[np.intp]
 
 POOLED = (3.0, 30.0, 300.0)  # ridge penalties, in patients' worth of data
 LOCAL = (10.0, 50.0, 250.0, 1e9)
-INPUTS = (0.3, 3.0, 30.0, 300.0)  # times the penalty of the history's core, for all other inputs
+INPUTS = (3.0, 30.0, 300.0, 3000.0)  # times the penalty of the history's core, for all other inputs
+INTERCEPT = 0.01
+REGIONS = (0.5,)  # landmarks: intake, where there is nothing but intake, and all others
 CHUNK = 100_000
 REDUNDANT = ("_deviation", "_change_since_first", "_below_highest", "_previous")  # differences of other inputs
 
@@ -124,11 +126,13 @@ def _learn(training: Training, name: str, columns: list[int]) -> tuple[dict[str,
     sums = cross_products(query, values, training.fold, training.folds.count, center, scale, training.weight)
     basis = smooth_basis(query.grid)
     total = Sums(sums.xx.sum(0), sums.xy.sum(0), sums.yy.sum(0), sums.n.sum(0))
-    pooled, local, of_inputs = _penalties(sums, total, basis, core)
-    penalty = np.concatenate([[0.01], np.where(core, 1.0, of_inputs)])
+    chosen = _penalties(sums, total, basis, core, query.grid)
 
     def solve(xx: Floats, xy: Floats) -> Direct:
-        theta = _localised(xx, xy, _pooled(xx, xy, basis, pooled * penalty), local * penalty)
+        theta = np.empty_like(xy)
+        for penalties in sorted(set(chosen)):
+            nodes = [penalties == own for own in chosen]
+            theta[nodes] = _solved(xx, xy, basis, core, penalties)[nodes]
         return Direct(name, use, theta, center, scale)
 
     out = np.empty(len(query.targets))
@@ -139,25 +143,43 @@ def _learn(training: Training, name: str, columns: list[int]) -> tuple[dict[str,
     return {name: out}, solve(total.xx, total.xy)
 
 
-def _penalties(sums: Sums, total: Sums, basis: Floats, core: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """Penalties (pooled, local, of inputs beyond the core) with the smallest error over the folds."""
-    best, chosen = np.inf, (POOLED[0], LOCAL[0], INPUTS[0])
+def _penalties(
+    sums: Sums, total: Sums, basis: Floats, core: NDArray[np.bool_], grid: Grid
+) -> list[tuple[float, float, float]]:
+    """Penalties (pooled, local, of inputs beyond the core) with the smallest error over the folds, for each node.
+
+    They are chosen for regions of the grid: what helps at intake, where there is nothing but intake, is noise later on.
+    """
     # a node counts by its patients up to a point, so that the many early ones do not decide alone
-    node_weight = np.minimum(total.n, 300.0) / np.maximum(total.n, 1.0)
-    node_weight /= np.maximum(
-        total.yy / np.maximum(total.n, 1e-9) - (total.xy[:, 0] / np.maximum(total.n, 1e-9)) ** 2, 1e-9
-    )
-    for pooled, inputs in product(POOLED, INPUTS):
-        penalty = np.concatenate([[0.01], np.where(core, 1.0, inputs)])
-        errors = np.zeros(len(LOCAL))
-        for f in range(len(sums.n)):
-            xx, xy = total.xx - sums.xx[f], total.xy - sums.xy[f]
+    known = np.maximum(total.n, 1e-9)
+    variance = np.maximum(total.yy / known - (total.xy[:, 0] / known) ** 2, 1e-9)
+    node_weight = np.minimum(total.n, 300.0) / np.maximum(total.n, 1.0) / variance
+    combinations = list(product(POOLED, LOCAL, INPUTS))
+    errors = np.zeros((len(combinations), len(total.n)))
+    for f in range(len(sums.n)):
+        xx, xy = total.xx - sums.xx[f], total.xy - sums.xy[f]
+        for pooled, inputs in product(POOLED, INPUTS):
+            penalty = _penalty(core, inputs)
             smooth = _pooled(xx, xy, basis, pooled * penalty)
-            for i, local in enumerate(LOCAL):
-                errors[i] += _error(sums, f, _localised(xx, xy, smooth, local * penalty), node_weight)
-        if errors.min() < best:
-            best, chosen = float(errors.min()), (pooled, LOCAL[int(errors.argmin())], inputs)
-    return chosen
+            for local in LOCAL:
+                theta = _localised(xx, xy, smooth, local * penalty)
+                errors[combinations.index((pooled, local, inputs))] += _error(sums, f, theta) * node_weight
+    landmark, gap = grid.coordinates()
+    region = np.digitize(np.expm1(landmark), REGIONS) + 10 * np.isnan(gap)
+    best = {r: combinations[int(errors[:, region == r].sum(axis=1).argmin())] for r in np.unique(region)}
+    return [best[r] for r in region]
+
+
+def _penalty(core: NDArray[np.bool_], inputs: float) -> Floats:
+    return np.concatenate([[INTERCEPT], np.where(core, 1.0, inputs)])
+
+
+def _solved(
+    xx: Floats, xy: Floats, basis: Floats, core: NDArray[np.bool_], penalties: tuple[float, float, float]
+) -> Floats:
+    pooled, local, inputs = penalties
+    penalty = _penalty(core, inputs)
+    return _localised(xx, xy, _pooled(xx, xy, basis, pooled * penalty), local * penalty)
 
 
 def smooth_basis(grid: Grid) -> Floats:
@@ -214,7 +236,7 @@ def _localised(xx: Floats, xy: Floats, smooth: Floats, penalty: Floats) -> Float
     return smooth + np.linalg.solve(left, right[..., None])[..., 0]
 
 
-def _error(sums: Sums, f: int, theta: Floats, node_weight: Floats) -> float:
+def _error(sums: Sums, f: int, theta: Floats) -> Floats:
+    """Squared error of a fold at each node, shape (n_nodes,)."""
     fitted = np.einsum("ni,nij,nj->n", theta, sums.xx[f], theta, optimize=True)
-    squared = sums.yy[f] - 2 * np.einsum("ni,ni->n", theta, sums.xy[f]) + fitted
-    return float(node_weight @ squared)
+    return np.asarray(sums.yy[f] - 2 * np.einsum("ni,ni->n", theta, sums.xy[f]) + fitted)

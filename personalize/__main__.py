@@ -1,0 +1,5 @@
+"""``python -m personalize``: the command line."""
+
+from personalize.cli import main
+
+main()

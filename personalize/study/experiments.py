@@ -1,0 +1,62 @@
+"""Find experiments by their entry points, so that this package never imports them."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol
+
+import pandas as pd
+
+from features import Panel
+from features.errors import OptionError
+
+GROUP = "personalize.experiments"
+
+
+class Finding(Protocol):
+    """What an experiment returns: a tidy table, and a sentence that a paper could use."""
+
+    table: pd.DataFrame
+    sentence: str
+
+
+class Experiment(Protocol):
+    """One question.
+
+    Without a panel it is asked of a simulated clinic, whose truth is known; ``quick`` asks for a small size.
+    """
+
+    def __call__(self, panel: Panel | None = None, *, random_state: int = 0, quick: bool = True) -> Finding:
+        """Answer the question."""
+        ...
+
+
+def find_experiment(name: str) -> Experiment:
+    """Load an experiment by its name; hyphens and underscores are the same.
+
+    Raises
+    ------
+    OptionError
+        When there is none of this name; the message lists those there are.
+    """
+    known = _known()
+    wanted = name.replace("_", "-")
+    if wanted not in known:
+        there = ", ".join(sorted(known)) or "none is installed"
+        raise OptionError(f"experiment {name!r} is not known; there is {there}.")
+    loaded: Any = known[wanted].load()
+    found: Experiment = loaded
+    return found
+
+
+def listed_experiments() -> str:
+    """Names of the experiments and the first line of what each asks."""
+    lines = []
+    for name, point in sorted(_known().items()):
+        text = (point.load().__doc__ or "").strip().splitlines()
+        lines.append(f"{name:<20} {text[0] if text else ''}".rstrip())
+    return "\n".join(lines) or "No experiment is installed."
+
+
+def _known() -> dict[str, EntryPoint]:
+    return {point.name.replace("_", "-"): point for point in entry_points(group=GROUP)}

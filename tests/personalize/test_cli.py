@@ -1,0 +1,254 @@
+"""The command line as a user meets it: help, exit codes, errors on stderr without a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from features import Panel
+from personalize.cli import app
+from personalize.cli.flags import in_flags
+from personalize.study import experiments, study_from_toml
+from personalize.study.schema import KEYS, MEASURE_FLAG
+
+COMMANDS = ("check", "demo", "run", "predict", "features", "measures", "patient", "simulate", "experiment")
+
+
+def invoke(*args: str | Path) -> SimpleNamespace:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return SimpleNamespace(code=result.exit_code, out=result.stdout, err=result.stderr)
+
+
+def good_table() -> pd.DataFrame:
+    rows = [(f"p{i}", t, 20 - t + i % 5, 3 + (i * t) % 3) for i in range(12) for t in range(1, 5)]
+    return pd.DataFrame(rows, columns=["patient_id", "session", "phq9", "wai"])
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "clinic"
+    made = invoke("simulate", "--out", folder, "--patients", "30", "--sessions", "6", "--preset", "harsh", "--seed", "4")
+    assert made.code == 0, made.err
+    return folder
+
+
+def test_help_names_every_command() -> None:
+    result = invoke("--help")
+    assert result.code == 0
+    assert all(name in result.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help(name: str) -> None:
+    result = invoke(name, "--help")
+    assert result.code == 0 and "--debug" in result.out and len(result.out) > 300
+
+
+def test_every_flag_of_the_study_belongs_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    text = invoke("run", "--help").out
+    for flag in [key.flag for key in KEYS if key.flag] + [MEASURE_FLAG]:
+        assert flag in text, flag
+
+
+@pytest.mark.parametrize(
+    "args", [["nonsense"], ["run", "--nonsense"], ["check", "--level"], ["demo", "--patients", "many"], ["patient"]]
+)
+def test_bad_usage_exits_with_two(args: list[str]) -> None:
+    assert invoke(*args).code == 2
+
+
+Maker = Callable[[Path], list[str]]
+
+
+def saved(folder: Path, text: str | bytes, name: str = "s.csv") -> str:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def table(folder: Path, **changes: object) -> str:
+    return saved(folder, good_table().assign(**changes).to_csv(index=False))
+
+
+ROLES = ["--outcome", "phq9", "--alliance", "wai"]
+BAD_INPUT: dict[str, tuple[Maker, str]] = {
+    "no file named": (lambda f: [*ROLES], "no sessions table is named"),
+    "file is not there": (lambda f: [str(f / "s.csv"), *ROLES], "there is no such file"),
+    "folder": (lambda f: [str(f), *ROLES], "is a folder"),
+    "empty file": (lambda f: [saved(f, ""), *ROLES], "the file is empty"),
+    "header only": (lambda f: [saved(f, "patient_id,session,phq9,wai\n"), *ROLES], "no rows"),
+    "two tables named": (lambda f: [table(f), "--sessions", table(f), *ROLES], "named twice"),
+    "wrong outcome column": (lambda f: [table(f), "--outcome", "oq45"], "--outcome (outcome.column in study.toml)"),
+    "wrong alliance column": (lambda f: [table(f), "--outcome", "phq9", "--alliance", "sri"], "--alliance (alliance."),
+    "wrong patient column": (lambda f: [table(f), *ROLES, "--patient-id", "id"], "--patient-id"),
+    "text among scores": (lambda f: [table(f, phq9="12,5"), *ROLES], "12,5"),
+    "unknown measure": (lambda f: [table(f), *ROLES, "--measure", "phq9=phq10"], "is not in the registry"),
+    "measure of no role": (lambda f: [table(f), *ROLES, "--measure", "x=phq9"], "plays no role"),
+    "out of range": (lambda f: [table(f, phq9=99), *ROLES, "--measure", "phq9"], "--missing-code 99"),
+    "bad choice": (lambda f: [table(f), *ROLES, "--timing", "during"], "choose one of 'after', 'before'"),
+    "bad level": (lambda f: [table(f), *ROLES, "--level", "90"], "analysis.level"),
+    "negative error": (lambda f: [table(f), *ROLES, "--alliance-sem", "-1"], "alliance.sem"),
+    "mixed codes": (lambda f: [table(f), *ROLES, "--missing-code", "-9", "--missing-code", "wai=9"], "not both"),
+    "code of no column": (lambda f: [table(f), *ROLES, "--missing-code", "oq=9"], "no table has a column"),
+    "half a pattern": (lambda f: [table(f), *ROLES, "--layout", "wide", "--wide", "phq9"], "SCORE=PATTERN"),
+    "one role twice": (lambda f: [table(f), "--outcome", "phq9", "--alliance", "phq9"], "two roles"),
+    "image for a table": (lambda f: [saved(f, b"\x89PNG\r\n\x1a\n", "s.png"), *ROLES], "not read here"),
+    "binary in a text file": (lambda f: [saved(f, b"PAR1abcd"), *ROLES], "Parquet"),
+    "no patients table": (lambda f: [table(f), *ROLES, "--patients", str(f / "p.csv")], "there is no such file"),
+    "toml broken": (lambda f: [saved(f, "[data", "study.toml")], "not a valid TOML"),
+    "toml unknown key": (lambda f: [saved(f, "[data]\nfile='x'", "study.toml")], "allowed are sessions"),
+    "constant alliance": (lambda f: [table(f, wai=4), *ROLES], "a constant cannot be analysed"),
+    "duplicate sessions": (lambda f: [table(f, session=1), *ROLES], "session"),
+    "too few patients": (
+        lambda f: [saved(f, good_table()[lambda t: t["patient_id"] < "p11"].to_csv(index=False)), *ROLES],
+        "10 are needed",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_INPUT)
+def test_bad_input_gets_a_message_and_exit_code_two(kind: str, tmp_path: Path) -> None:
+    make, message = BAD_INPUT[kind]
+    out = tmp_path / "out" / "results"
+    result = invoke("run", *make(tmp_path), "--out", out)
+    assert result.code == 2, result.err
+    assert message in result.err
+    assert "Traceback" not in result.err and "Columns(" not in result.err
+    assert not out.exists() and not list(out.parent.glob(".*")), "nothing of a failed run stays"
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = invoke("run", tmp_path / "s.csv", "--outcome", "phq9", "--debug")
+    assert result.code == 2 and "Traceback" in result.err
+
+
+def test_a_fault_of_the_program_exits_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("features.measures.measure", broken)
+    result = invoke("measures", "phq9")
+    assert result.code == 1
+    assert "ZeroDivisionError: oh" in result.err and "--debug" in result.err and "Traceback" not in result.err
+
+
+def test_an_interrupted_command_exits_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("features.measures.measure", stopped)
+    result = invoke("measures", "phq9")
+    assert result.code == 1 and "stopped" in result.err
+
+
+def test_measures_lists_and_shows() -> None:
+    assert "phq9" in invoke("measures").out
+    one = invoke("measures", "phq9").out
+    assert "0 to 27" in one and "reliable change" in one and "sources" in one
+    unknown = invoke("measures", "phq10")
+    assert unknown.code == 2 and "is not in the registry" in unknown.err
+
+
+def test_check_counts_and_judges(clinic: Path, tmp_path: Path) -> None:
+    fine = invoke("check", clinic / "study.toml")
+    assert fine.code == 0 and "The data can be analysed as they are." in fine.out
+    told = json.loads(invoke("check", clinic / "study.toml", "--json").out)
+    assert told["ok"] is True
+    bad = invoke("check", table(tmp_path, phq9=99), "--outcome", "phq9", "--measure", "phq9")
+    assert bad.code == 2 and "cannot be analysed" in bad.out and "--out-of-range" in bad.out
+
+
+def test_check_reports_reliability_of_items(tmp_path: Path) -> None:
+    frame = good_table()
+    frame = frame.assign(wai_1=frame["wai"], wai_2=frame["wai"] + frame["session"] % 2, wai_3=frame["wai"])
+    (tmp_path / "s.csv").write_text(frame.to_csv(index=False), encoding="utf-8")
+    text = "[data]\nsessions='s.csv'\n[outcome]\ncolumn='phq9'\n[alliance]\ncolumn='wai'\n[items]\nwai=['wai_1','wai_2','wai_3']"
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    assert "Reliability (Cronbach's alpha)" in invoke("check", tmp_path / "study.toml").out
+
+
+def test_simulate_writes_what_its_study_reads(clinic: Path) -> None:
+    panel = study_from_toml(clinic / "study.toml").read()
+    assert panel.n_patients == 30 and panel.has_alliance
+    truth = pd.read_csv(clinic / "truth" / "sessions.csv")
+    assert len(truth) == panel.n_sessions
+    assert (truth["patient_id"].to_numpy() == panel.patient_ids[panel.patient_index].to_numpy()).all()
+    again = invoke("simulate", "--out", clinic / "nested" / ".." / "x" / "study.toml", "--preset", "no such")
+    assert again.code == 2 and "nonlinear" in again.err
+
+
+@pytest.mark.parametrize(("extra", "rows"), [([], None), (["--landmark", "2"], None), (["--landmark", "0"], 30)])
+def test_features_are_written_with_their_dictionary(clinic: Path, tmp_path: Path, extra: list[str], rows: int | None) -> None:
+    out = tmp_path / "f.csv"
+    result = invoke("features", clinic / "study.toml", "--out", out, *extra)
+    assert result.code == 0, result.err
+    made, described = pd.read_csv(out), pd.read_csv(tmp_path / "f-dictionary.csv")
+    assert set(described["name"]) <= set(made.columns)
+    assert set(described["seen"]) == {"past"}
+    assert rows is None or len(made) == rows
+
+
+def test_features_refuse_bad_landmarks(clinic: Path, tmp_path: Path) -> None:
+    for text in ("soon", "-1"):
+        result = invoke("features", clinic / "study.toml", "--out", tmp_path / "f.csv", "--landmark", text)
+        assert result.code == 2 and "number of sessions" in result.err
+    result = invoke("features", clinic / "study.toml", "--out", tmp_path / "no" / "f.csv")
+    assert result.code == 2 and "cannot be written" in result.err
+
+
+def test_experiments_are_found_by_their_entry_points(
+    clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counting(panel: Panel | None = None, *, random_state: int = 0, quick: bool = True) -> SimpleNamespace:
+        """How many patients are there?"""
+        n = 0 if panel is None else panel.n_patients
+        return SimpleNamespace(table=pd.DataFrame({"patients": [n], "seed": [random_state]}), sentence=f"There are {n}.")
+
+    point = SimpleNamespace(name="count_them", load=lambda: counting)
+    monkeypatch.setattr(experiments, "entry_points", lambda group: [point] if group == experiments.GROUP else [])
+    assert "count-them" in invoke("experiment").out
+    alone = invoke("experiment", "count-them", "--seed", "5")
+    assert alone.code == 0 and "There are 0." in alone.out and "5" in alone.out
+    out = tmp_path / "t.csv"
+    asked = invoke("experiment", "count_them", clinic / "study.toml", "--out", out)
+    assert asked.code == 0 and "There are 30." in asked.out and pd.read_csv(out)["patients"].tolist() == [30]
+    wrong = invoke("experiment", "for-whom")
+    assert wrong.code == 2 and "there is count-them" in wrong.err
+
+
+@pytest.mark.parametrize("args", [("predict",), ("patient", "P1")])
+def test_a_folder_that_holds_no_run_is_refused(args: tuple[str, ...], tmp_path: Path) -> None:
+    name, *rest = args
+    for folder, message in ((tmp_path / "none", "there is no such folder"), (tmp_path, "there is no run.json")):
+        result = invoke(name, folder, *rest)
+        assert result.code == 2 and message in result.err
+    (tmp_path / "run.json").write_text("[]", encoding="utf-8")
+    result = invoke(name, tmp_path, *rest)
+    assert result.code == 2 and "run.json: cannot be read" in result.err
+
+
+def test_remedies_speak_in_flags() -> None:
+    pairs = {
+        "pass overwrite=True": "pass --overwrite",
+        "pass out_of_range='missing'": "pass --out-of-range 'missing'",
+        "missing_codes=[9, 99]": "--missing-code 9 --missing-code 99",
+        "Columns(therapist=None)": '--therapist-id ""',
+        "Columns(covariates[0]=...)": "--covariate (columns.covariates in study.toml)",
+        "alliance_sem=0.2 stays": "alliance_sem=0.2 stays",
+    }
+    for given, told in pairs.items():
+        assert in_flags(given) == told
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "personalize", "--version"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.strip()[0].isdigit()
