@@ -20,6 +20,7 @@ from experiments.dynamics import PanelDynamics, alliance_response, outcome_respo
 from experiments.figures import INK, PLACEBO, SOFT, canvas, intervals
 from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row, with_truth
+from experiments.shuffle import shuffled_within
 from features.errors import NotEnoughData
 from personalize.effects import sensitivity
 from personalize.effects.adjusted import Errors
@@ -99,15 +100,11 @@ def true_lags(truth: Truth, lags: int = LAGS) -> list[float]:
 def shuffled_effects(found: PanelDynamics, errors: Errors, n: int, seed: int) -> Floats:
     """Average effect and its standard error with the alliance shuffled within patients, n times; shape (n, 2)."""
     rng = np.random.default_rng(seed)
-    grid, panel = found.grid, found.panel
-    known = np.isfinite(grid.alliance)
-    places = np.argsort(~known, axis=1, kind="stable")  # observed positions first, in order
+    panel = found.panel
     out = np.empty((n, 2))
     for k in range(n):
-        order = np.argsort(np.where(known, rng.random(known.shape), np.inf), axis=1, kind="stable")
-        drawn = np.full_like(grid.alliance, np.nan)
-        np.put_along_axis(drawn, places, np.take_along_axis(grid.alliance, order, axis=1), axis=1)
-        average = average_effect(replace(grid, alliance=drawn), panel.timing, found.x, panel.clusters, errors)
+        drawn = shuffled_within(found.grid, rng)
+        average = average_effect(drawn, panel.timing, found.x, panel.clusters, errors)
         out[k] = average.estimate, np.sqrt(average.variance)
     return out
 

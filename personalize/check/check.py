@@ -148,6 +148,7 @@ def _unreadable(error: PersonalizeError) -> CheckReport:
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # sums and squares of values near the largest float
 def _report(
     data: Loose,
     problems: tuple[str, ...],
@@ -156,11 +157,10 @@ def _report(
     tables: Gathered | None,
     items: Mapping[str, Sequence[str]],
 ) -> CheckReport:
-    with np.errstate(over="ignore", invalid="ignore"):  # squares of values near the largest float
-        scores = counts.score_summary(data)
-        reliability = item_reliability(data.items, data.who)
-        reliability["sem"] *= [_unit(data, scale) for scale in reliability["scale"]]
-        verdicts = analyses(data, data.intake.shape[0] > 0)
+    scores = counts.score_summary(data)
+    reliability = item_reliability(data.items, data.who)
+    reliability["sem"] *= [_unit(data, scale) for scale in reliability["scale"]]
+    verdicts = analyses(data, data.intake.shape[0] > 0)
     codes = suspicious_codes(data, tables.value_labels if tables is not None else None)
     staff = counts.therapists(data)
     intake = counts.intake_summary(data)

@@ -10,8 +10,9 @@ from personalize.cli import apply, data, experiment, run, simulate
 
 app = typer.Typer(
     name="personalize",
-    help="Who is helped by a stronger alliance, when, and how sure is that? From session-by-session therapy data: for every "
-    "patient a forecast of the outcome, and an honest estimate of how much it hinges on change in the alliance.\n\n"
+    help="Who is helped by a stronger alliance, when, and how sure is that? From session-by-session therapy data: for "
+    "every patient a forecast of the outcome, and an honest estimate of how much it hinges on "
+    "change in the alliance.\n\n"
     "Start with `personalize demo`, or with `personalize check sessions.csv --outcome oq45 --alliance wai`.",
     no_args_is_help=True,
     add_completion=False,

@@ -20,13 +20,15 @@ def add_to(app: typer.Typer) -> None:
     def predict(
         results: Annotated[Path, RESULTS],
         out: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="FOLDER")] = Path("predictions"),
-        overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is in the way.", metavar=" ")] = False,
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Replace a folder that is in the way.", metavar=" ")
+        ] = False,
         *,
         flags: dict[str, Any],
     ) -> None:
         """Apply a run to new patients: forecasts from their sessions so far, effects from their intake, pages.
 
-        The new tables must have the columns of the run's tables; a patient without sessions yet is forecast from intake.
+        The new tables must have the columns of the run's tables; a patient without sessions is forecast from intake.
 
         personalize predict results --sessions new.csv --patients new_patients.csv
         """
@@ -57,4 +59,3 @@ def add_to(app: typer.Typer) -> None:
         one = opened.patient(who)
         typer.echo(patient_in_words(opened, one))
         typer.echo(f"\nThe page: {write_patient(opened, one, out)}")
-

@@ -16,7 +16,9 @@ from personalize.cli.flags import READING, in_flags
 from personalize.cli.show import stages_shown
 from personalize.cli.study_argument import STUDY, study_of
 
-DATA = typer.Argument(help="study.toml, or the table with one row a session.", metavar="STUDY or SESSIONS", show_default=False)
+DATA = typer.Argument(
+    help="study.toml, or the table with one row a session.", metavar="STUDY or SESSIONS", show_default=False
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
         landmark: Annotated[
             str | None,
             typer.Option(
-                help="What was known after that many sessions, one row a patient; 0: at intake; last: at the latest session. "
+                help="What was known after that many sessions, one row a patient; 0: at intake; last: at the latest. "
                 "Without it: one row a session.",
                 metavar="NUMBER or last",
                 show_default=False,
@@ -56,7 +58,7 @@ def add_to(app: typer.Typer) -> None:
         seen: Annotated[
             str,
             typer.Option(
-                help="past: only what was known by that session, fit for forecasts; whole: the whole-treatment state and "
+                help="past: only what was known by then, fit for forecasts; whole: the whole-treatment state and "
                 "trait as well.",
                 metavar="past or whole",
             ),

@@ -19,34 +19,45 @@ def add_to(app: typer.Typer) -> None:
     @command(app, "experiment", sections=(*READING, "analysis"), without=("analysis.all_baselines",), panel="Questions")
     def experiment(
         name: Annotated[
-            str | None, typer.Argument(help="The experiment; without it they are listed.", metavar="NAME", show_default=False)
+            str | None,
+            typer.Argument(help="The experiment; without it they are listed.", metavar="NAME", show_default=False),
         ] = None,
         study: Annotated[Path | None, STUDY] = None,
         out: Annotated[
-            Path | None, typer.Option("--out", help="File for the table (.csv).", metavar="FILE", show_default=False)
+            Path | None,
+            typer.Option("--out", help="Folder for tables and figure.", metavar="FOLDER", show_default=False),
         ] = None,
         full: Annotated[bool, typer.Option("--full", help="Full size; without it a quick one.", metavar=" ")] = False,
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Replace a folder that is in the way.", metavar=" ")
+        ] = False,
         *,
         flags: dict[str, Any],
     ) -> None:
         """Ask one question of a simulated clinic, or of your study: personalize experiment for-whom study.toml."""
-        from personalize.files import write_table
         from personalize.study.experiments import find_experiment, listed_experiments
+        from personalize.study.reading import study_from
 
         if name is None:
             typer.echo(listed_experiments())
             return
         ask = find_experiment(name)
-        chosen = study_of(study, flags) if study is not None or "data.sessions" in flags else None
+        given = study is not None or "data.sessions" in flags
+        chosen = study_of(study, flags) if given else study_from(flags)
         with stages_shown(2) as show:
             panel = None
-            if chosen is not None:
+            if given:
                 with show("Reading the data"):
                     panel = chosen.read()
             with show(name):
-                seed = chosen.get("analysis.seed") if chosen is not None else flags.get("analysis.seed", 0)
-                finding = ask(panel, random_state=seed, quick=not full)
-        typer.echo(finding.table.to_string(index=False))
-        typer.echo(f"\n{finding.sentence}")
+                finding = ask(
+                    panel,
+                    random_state=chosen.get("analysis.seed"),
+                    quick=not full,
+                    alliance_sem=chosen.get("alliance.sem"),
+                    outcome_sem=chosen.get("outcome.sem"),
+                )
+        typer.echo(finding.text)
         if out is not None:
-            write_table(finding.table, out)
+            finding.save(out, overwrite=overwrite)
+            typer.echo(f"Tables and figure in {out}.")

@@ -132,8 +132,8 @@ def _parameter(key: Key) -> inspect.Parameter:
 def _measure_flag() -> inspect.Parameter:
     option = typer.Option(
         MEASURE_FLAG,
-        help="Which instrument a score is, such as oq45=oq45 (or oq45 alone for the outcome); brings range, direction and "
-        "reliable change. `personalize measures` lists them. May be repeated.",
+        help="Which instrument a score is, such as oq45=oq45 (or oq45 alone for the outcome); brings range, direction "
+        "and reliable change. `personalize measures` lists them. May be repeated.",
         rich_help_panel="Columns",
         metavar="COLUMN=NAME",
         show_default=False,

@@ -26,18 +26,20 @@ def add_to(app: typer.Typer) -> None:
         preset: Annotated[
             str,
             typer.Option(
-                help="Kind of clinic: nonlinear and linear (patients differ in how much alliance helps), constant (all alike), "
-                "null (no effect), harsh (with measurement error, missing ratings, drop-out).",
+                help="Kind of clinic: nonlinear and linear (patients differ in how much alliance helps), constant (all "
+                "alike), null (no effect), harsh (with measurement error, missing ratings, drop-out).",
                 metavar="NAME",
             ),
         ] = "nonlinear",
         seed: Annotated[int, typer.Option(help="Start of the random numbers.", metavar="NUMBER")] = 0,
-        overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is in the way.", metavar=" ")] = False,
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Replace a folder that is in the way.", metavar=" ")
+        ] = False,
     ) -> None:
         """Simulate a clinic, analyse it, and write a report: the whole way, without data of your own.
 
-        Takes two to three minutes. Since the clinic is simulated the truth is known, and the results say how well it was
-        found again. Open results/report.html in a browser.
+        Takes two to three minutes. Since the clinic is simulated the truth is known, and the results say how well it
+        was found again. Open results/report.html in a browser.
         """
         from personalize.cli.words import run_in_words, truth_in_words
         from personalize.study.demo import run_demo

@@ -31,8 +31,8 @@ def stages_shown(expected: int, *, quiet: bool = False) -> Iterator[Show]:
         yield lambda words: _line(console, words)
         return
     bar = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(), console=console,
-        transient=True,
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(),
+        console=console, transient=True,
     )  # fmt: skip
     with bar:
         task = bar.add_task("", total=expected)

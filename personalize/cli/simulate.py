@@ -24,7 +24,9 @@ def add_to(app: typer.Typer) -> None:
         sessions: Annotated[int, typer.Option(help="Sessions a treatment lasts on average.", metavar="NUMBER")] = 12,
         caseload: Annotated[int, typer.Option(help="Patients per therapist, on average.", metavar="NUMBER")] = 20,
         seed: Annotated[int, typer.Option(help="Start of the random numbers.", metavar="NUMBER")] = 0,
-        overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is in the way.", metavar=" ")] = False,
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Replace a folder that is in the way.", metavar=" ")
+        ] = False,
     ) -> None:
         """Write a simulated clinic as a researcher would have it, with a study.toml to run, and the truth behind it.
 

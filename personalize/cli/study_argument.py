@@ -29,5 +29,7 @@ def study_of(path: Path | None, flags: Mapping[str, Any]) -> Study:
         hint = f"; did you mean {path / 'study.toml'}?" if (path / "study.toml").is_file() else ""
         raise OptionError(f"{path}: is a folder; name a study.toml or a table with one row a session{hint}")
     if "data.sessions" in flags:
-        raise OptionError(f"the sessions table is named twice: {path} and --sessions {flags['data.sessions']}; keep one.")
+        raise OptionError(
+            f"the sessions table is named twice: {path} and --sessions {flags['data.sessions']}; keep one."
+        )
     return study_from({**flags, "data.sessions": str(path)})

@@ -10,7 +10,7 @@ import pandas as pd
 from personalize.simulate import Truth
 from personalize.study.results import Results
 from personalize.study.run import RunSummary
-from personalize.study.summary import overall_accuracy
+from personalize.study.summary import by_reason, overall_accuracy
 
 
 def run_in_words(done: RunSummary) -> str:
@@ -23,7 +23,7 @@ def run_in_words(done: RunSummary) -> str:
         *_accuracy(done),
         *_effect(done),
     ]
-    lines += [f"Left out: {what}. {why}" for what, why in _grouped(done.summary["left_out"]).items()]
+    lines += [f"Left out: {what}. {why}" for what, why in by_reason(done.summary["left_out"]).items()]
     lines.append(f"Results in {done.folder}; open {done.folder / 'report.html'} in a browser.")
     if done.key is not None:
         lines.append(f"The key to the pseudonyms is {done.key}; keep it apart from the results.")
@@ -64,14 +64,16 @@ def patient_in_words(results: Results, who: Any) -> str:
     hinge = results.table("hinge.csv")
     if hinge is None:
         left = results.run.get("left_out", {})
-        lines.append("  No effect was estimated in this run" + (f": {left['hinge.csv']}" if "hinge.csv" in left else "."))
+        lines.append(
+            "  No effect was estimated in this run" + (f": {left['hinge.csv']}" if "hinge.csv" in left else ".")
+        )
         return "\n".join(lines)
     own = hinge[hinge[patient].map(str) == str(who)].iloc[0]
     lines.append(f"  {own['verdict']}. {_text(own['why'])}")
     if own["benefit"] == own["benefit"]:
         lines.append(
-            f"  If the alliance were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points of improvement after "
-            f"four sessions ({own['benefit_lower']:+.1f} to {own['benefit_upper']:+.1f}); an estimate from observational data."
+            f"  If the alliance were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points of "
+            f"improvement after four sessions ({own['benefit_lower']:+.1f} to {own['benefit_upper']:+.1f}); observational data."
         )
     else:
         lines.append(f"  {_text(own['reason'])}")
@@ -100,11 +102,13 @@ def _effect(done: RunSummary) -> list[str]:
         return []
     facts = done.summary["data"]
     lines = [
-        f"Average effect of {facts['alliance']} on {facts['outcome']} at the next session: {average['estimate']:.2f} points "
-        f"per point ({average['level']:.0%} interval {average['lower']:.2f} to {average['upper']:.2f})."
+        f"Average effect of {facts['alliance']} on {facts['outcome']} at the next session: {average['estimate']:.2f} "
+        f"points per point ({average['level']:.0%} interval {average['lower']:.2f} to {average['upper']:.2f})."
     ]
     verdict = "differ in it" if differ["detected"] else "are not shown to differ in it; nobody is ranked"
-    lines.append(f"Patients {verdict} (p = {_p(differ.get('p_value'))}; by intake p = {_p(differ.get('baseline_p_value'))}).")
+    lines.append(
+        f"Patients {verdict} (p = {_p(differ.get('p_value'))}; by intake p = {_p(differ.get('baseline_p_value'))})."
+    )
     hinge = done.analysis.hinge
     if hinge is not None and differ["detected"]:
         counts = hinge["verdict"].value_counts()
@@ -116,11 +120,3 @@ def _p(value: float | None) -> str:
     if value is None:
         return "not known"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _grouped(left_out: dict[str, str]) -> dict[str, str]:
-    """Things that were left out for one reason, together."""
-    by_reason: dict[str, list[str]] = {}
-    for what, why in left_out.items():
-        by_reason.setdefault(why, []).append(what)
-    return {", ".join(names): why for why, names in by_reason.items()}

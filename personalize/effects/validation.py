@@ -55,7 +55,8 @@ def validation_table(
         Orthogonal scores and cross-fitted effects.
     cluster : int array of shape (n,)
     benefit_sign : float
-        −1 where a lower outcome is better: benefit = sign · effect. TOC, AUTOC and Qini are in benefit, GATES in effect.
+        −1 where a lower outcome is better: benefit = sign · effect. TOC, AUTOC and Qini are in benefit, GATES in
+        effect.
     level : float
         Of the intervals.
     seed : int

@@ -1,8 +1,7 @@
 """The report: one self-contained offline page, and figures for a paper."""
 
-from personalize.report.figures import write_figures
 from personalize.report.gather import gather
 from personalize.report.inputs import ReportInputs
 from personalize.report.page import write_patient, write_report
 
-__all__ = ["ReportInputs", "gather", "write_figures", "write_patient", "write_report"]
+__all__ = ["ReportInputs", "gather", "write_patient", "write_report"]

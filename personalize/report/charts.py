@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from features.panel import Panel
 from personalize.report.numbers import interval, num, percent
-from personalize.report.svg import Plot, padded
+from personalize.report.svg import Plot, padded, ticks
 
 Row = tuple[str, float, float, float]
 
@@ -40,6 +40,11 @@ def rows_of(frame: pd.DataFrame, name: str, estimate: str = "estimate") -> list[
     return [(str(r[name]), float(r[estimate]), float(r["lower"]), float(r["upper"])) for _, r in frame.iterrows()]
 
 
+def whole(first: int, last: int) -> list[float]:
+    """Ticks of an axis that counts: whole numbers only."""
+    return [at for at in ticks((float(first), float(max(last, first + 1))), 8) if at == int(at)]
+
+
 def courses(panel: Panel, outcome: str) -> tuple[Markup, pd.DataFrame] | None:
     """Mean outcome by observed session with the middle 80 % of patients, and a few single courses.
 
@@ -57,7 +62,8 @@ def courses(panel: Panel, outcome: str) -> tuple[Markup, pd.DataFrame] | None:
     chosen = long[:: max(len(long) // SHOWN_LINES, 1)][:SHOWN_LINES]
     near = np.isin(panel.patient_index, chosen) & (panel.occasion < last)
     ends = padded([*panel.outcome[near], *table["lower"], *table["upper"]])
-    plot = Plot((1, max(last, 2)), ends, label=f"course of {outcome}", xlabel="observed session", ylabel=outcome).axes()
+    plot = Plot((1, max(last, 2)), ends, label=f"course of {outcome}", xlabel="observed session", ylabel=outcome)
+    plot.axes(x_ticks=whole(1, last))
     for i in chosen:
         rows = slice(panel.offsets[i], min(panel.offsets[i + 1], panel.offsets[i] + last))
         plot.line(panel.occasion[rows] + 1.0, panel.outcome[rows], "thread")
@@ -75,7 +81,7 @@ def lengths(panel: Panel) -> tuple[Markup, pd.DataFrame]:
     plot = Plot((-0.6, len(counts) - 0.4), (0, top * 1.08), label="sessions per patient", xlabel="sessions of a "
         "patient",
                 ylabel="patients", height=220)  # fmt: skip
-    plot.axes()
+    plot.axes(x_ticks=whole(0, len(counts) - 1))
     for k, n in table.itertuples(index=False):
         if n >= 5:
             plot.box(k - 0.4, k + 0.4, 0, float(n), title=f"{k} sessions: {n} patients")

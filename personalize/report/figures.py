@@ -174,7 +174,7 @@ def save(ax: Axes, path: str | Path) -> list[Path]:
     -------
     list of Path
     """
-    figure = ax.get_figure(root=True)
+    figure = ax.figure.get_figure(root=True)
     out = []
     with mpl.rc_context({"svg.hashsalt": "personalize", "svg.fonttype": "none", "pdf.fonttype": 42}):
         for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from features.errors import NotEnoughData, NotFitted, OptionError, listed
@@ -34,7 +35,7 @@ def gather(
     run: Mapping[str, Any] | None = None,
     evaluate: bool = True,
     shifts: Sequence[float] = SHIFTS,
-    sessions: int = SESSIONS,
+    sessions: int | None = None,
     **given: Any,
 ) -> ReportInputs:
     """Compute whatever of `ReportInputs` the models can tell and ``given`` does not hold.
@@ -54,8 +55,8 @@ def gather(
         False leaves out accuracy, calibration and the not-on-track signal, which need the panel of the fit.
     shifts : sequence of float
         Stops of the slider, within-patient SDs; 0 is among them.
-    sessions : int
-        Steps of the forecast fan.
+    sessions : int, optional
+        Steps of the forecast fan; eight by default, fewer where no treatment of the fit was as long.
     **given
         Fields of `ReportInputs` that have been made already.
 
@@ -86,6 +87,7 @@ def gather(
         except LEFT_OUT as reason:
             left_out.append(f"{name.replace('_', ' ')}: left out. {reason}")
 
+    sessions = _steps(forecaster) if sessions is None else sessions
     if panel.has_alliance:
         add("alliance_variance", lambda: variance_shares(panel).table)
     add("outcome_variance", lambda: variance_shares(panel, column=panel.columns.outcome).table)
@@ -113,6 +115,12 @@ def gather(
     forecast_notes = [] if made.get("forecasts") is None else list(made["forecasts"].attrs.get("notes", []))
     every = [*notes, *panel.notes, *left_out, *forecast_notes]
     return ReportInputs(panel=panel, **made, notes=tuple(dict.fromkeys(every)), run=about)
+
+
+def _steps(forecaster: TrajectoryForecaster | None) -> int:
+    """Sessions ahead that the forecaster has seen in training, eight at most."""
+    longest = SESSIONS if forecaster is None else float(forecaster.model_.trained_on["longest_gap"])
+    return int(np.clip(np.floor(longest), 1, SESSIONS))
 
 
 def _next(forecasts: pd.DataFrame | None, panel: Panel) -> pd.DataFrame | None:

@@ -41,11 +41,15 @@ GLOSSARY = {
     "sensitivity": "Share of the patients who did not improve that the signal found.",
     "specificity": "Share of the patients who improved that the signal left alone.",
     "observational": "Nobody assigned the sessions' ratings by lot; unmeasured causes of both may remain.",
+    "P(top)": "Probability of being among the patients with the largest benefit (a fifth, unless said otherwise).",
+    "P(benefit > 0)": "Probability that a stronger process helps this patient at all.",
+    "P(> reliable change)": "Probability that the benefit exceeds the measure's reliable change.",
+    "background": "The average forecast of the patients the model was trained on.",
     "confidence interval": "Range of values that the data do not contradict at the stated level.",
 }
 
 _PATTERN = re.compile(
-    "|".join(rf"\b{re.escape(word)}\b" for word in sorted(GLOSSARY, key=len, reverse=True)), re.IGNORECASE
+    "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(GLOSSARY, key=len, reverse=True)), re.IGNORECASE
 )
 _LOOKUP = {word.lower(): text for word, text in GLOSSARY.items()}
 

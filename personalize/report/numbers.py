@@ -55,7 +55,7 @@ def percent(value: Any) -> str:
         return "> 99 %"
     if 0 < share < 0.005:
         return "< 1 %"
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f} %".replace("-", "−")
 
 
 def p_value(value: Any) -> str:
@@ -63,10 +63,10 @@ def p_value(value: Any) -> str:
 
     Examples
     --------
-    >>> p_value(0.0004), p_value(0.0312)
-    ('p < .001', 'p = .031')
+    >>> p_value(0.0004), p_value(0.0312), p_value(float("nan"))
+    ('p < .001', 'p = .031', 'not possible')
     """
     if value is None or not math.isfinite(float(value)):
-        return f"p {NOTHING}"
+        return "not possible"
     number = float(value)
     return "p < .001" if number < 0.001 else f"p = {number:.3f}".replace("0.", ".", 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
+from personalize import __version__
 from personalize.files.atomic import whole_file
 from personalize.report.appendix import appendix
 from personalize.report.blocks import Section
@@ -63,7 +64,7 @@ def write_report(folder: str | Path, inputs: ReportInputs) -> Path:
             title=str(
                 inputs.run.get("title") or f"{words.outcome}: forecasts and who hinges on {words.alliance}".rstrip()
             ),
-            version=str(inputs.run.get("version", "")),
+            version=str(inputs.run.get("version") or __version__),
             css=asset("style.css"),
             js=asset("app.js"),
             summary=summary(inputs, words),
@@ -128,12 +129,14 @@ def sections(inputs: ReportInputs, words: Words, shown: Names) -> list[Section]:
         forecast.section(inputs, words),
         track.section(inputs, words),
         effect.section(inputs, words),
-        differ.section(inputs, words),
-        ranking.section(inputs, words, shown),
-        whom.section(inputs, words),
-        limits.section(inputs, words),
     ]
-    return found
+    if inputs.average is not None:  # without an effect, its section says what is left out
+        found += [
+            differ.section(inputs, words),
+            ranking.section(inputs, words, shown),
+            whom.section(inputs, words),
+        ]
+    return [*found, limits.section(inputs, words)]
 
 
 @cache

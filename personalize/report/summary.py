@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from personalize.report import skill
 from personalize.report.inputs import SMALLEST_GROUP, ReportInputs
-from personalize.report.numbers import interval, num, p_value, percent
+from personalize.report.numbers import interval, num, p_value
 from personalize.report.words import Words
 
 
@@ -13,16 +14,8 @@ def summary(inputs: ReportInputs, words: Words) -> list[str]:
     out = [f"{num(panel.n_patients)} patients, {num(panel.n_sessions)} sessions, outcome {words.outcome}."]
     found = inputs.evaluation
     if found is not None:
-        own = found[(found["forecaster"] == "forecaster") & (found["landmark"] == 0) & (found["horizon"] == "all")]
-        skill = own[own["metric"] == "skill"]
-        if len(skill):
-            value = float(skill["estimate"].iloc[0])
-            word = "smaller" if value >= 0 else "larger"
-            out.append(
-                f"Forecasts of new patients have an error {percent(abs(value))} {word} than the last observation "
-                f"carried "
-                "forward."
-            )
+        compared = skill.in_words(found)
+        out += [f"The error of forecasts for new patients is {compared}."] if compared else []
     average, test = inputs.average, inputs.heterogeneity
     if average is not None:
         out.append(

@@ -84,8 +84,8 @@ def analyse(panel: Panel, study: Study, stages: Stages) -> Analysis:
         _evaluate(done, study)
     if not panel.has_alliance:
         reason = (
-            "No column plays the role of the alliance, so no effect was estimated: forecasts only. Name the column with "
-            "--alliance (alliance.column in study.toml)."
+            "No column plays the role of the alliance, so no effect was estimated: forecasts only. Name the column "
+            "with --alliance (alliance.column in study.toml)."
         )
         done.left_out |= dict.fromkeys(("effects.csv", "hinge.csv"), reason)
         return done
@@ -127,7 +127,7 @@ def _evaluate(done: Analysis, study: Study) -> None:
     landmarks = landmarks_of(done.panel)
     if not landmarks:
         done.left_out["accuracy of the forecasts"] = (
-            f"Fewer than {FEWEST_AT_LANDMARK} patients have a second session; there is nothing to hold forecasts against."
+            f"Fewer than {FEWEST_AT_LANDMARK} patients have a second session; nothing to hold forecasts against."
         )
         return
     names = BASELINES if study.get("analysis.all_baselines") else {n: BASELINES[n] for n in QUICK_BASELINES}
@@ -165,4 +165,3 @@ def _explain_effect(done: Analysis, effect: AllianceEffect, seed: int) -> None:
             done.left_out[f"{name} of the effect"] = str(error)
         else:
             setattr(done, name, table)
-

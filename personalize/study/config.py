@@ -65,7 +65,9 @@ class Study:
         object.__setattr__(self, "measures", self._measures(roles))
         level = get("analysis.level")
         if not 0.5 <= level < 1:
-            raise OptionError(f"{self.source}: analysis.level={level!r} is not allowed; give a number from 0.5 to below 1.")
+            raise OptionError(
+                f"{self.source}: analysis.level={level!r} is not allowed; give a number from 0.5 to below 1."
+            )
         if get("analysis.seed") < 0:
             raise OptionError(f"{self.source}: analysis.seed must be a whole number from 0.")
         for key in ("outcome.sem", "alliance.sem"):
@@ -137,8 +139,8 @@ class Study:
         for column, own in named.items():
             if column not in roles.scores:
                 raise OptionError(
-                    f"{self.source}: a measure is given for {column!r}, which plays no role; measures are named for the "
-                    f"outcome, the alliance and covariates ({', '.join(roles.scores)})."
+                    f"{self.source}: a measure is given for {column!r}, which plays no role; measures are named for "
+                    f"the outcome, the alliance and covariates ({', '.join(roles.scores)})."
                 )
             out[column] = from_table(column, own) if isinstance(own, Mapping) else measure(own).name
         return out

@@ -79,7 +79,9 @@ def write_clinic(
         for name, table in panel_tables(panel).items():
             write_table(_as_dates(table, panel), folder / f"{name}.csv")
         (folder / "truth").mkdir()
-        write_table(truth.patients.rename_axis(index=panel.columns.patient).reset_index(), folder / "truth" / "patients.csv")
+        write_table(
+            truth.patients.rename_axis(index=panel.columns.patient).reset_index(), folder / "truth" / "patients.csv"
+        )
         write_table(truth.sessions, folder / "truth" / "sessions.csv")
         text = _toml(panel, truth, f"Simulated clinic ({preset}, seed {seed})", out.name)
         (folder / "study.toml").write_text(text, encoding="utf-8", newline="\n")

@@ -12,7 +12,12 @@ from features import Panel
 COLUMNS = ("table", "column", "unit", "seen", "description")
 Described = tuple[str, str]  # unit, description
 
-OUTCOME, ALLIANCE, EFFECT, SHARE = "points of the outcome", "points of the alliance", "outcome per alliance point", "0 to 1"
+OUTCOME, ALLIANCE, EFFECT, SHARE = (
+    "points of the outcome",
+    "points of the alliance",
+    "outcome per alliance point",
+    "0 to 1",
+)
 
 FORECASTS: dict[str, Described] = {
     "target": ("", "What is forecast: the next session, the fourth ahead, or the last one, whenever treatment ends."),
@@ -26,20 +31,36 @@ FORECASTS: dict[str, Described] = {
 ATTRIBUTIONS: dict[str, Described] = {
     "target": FORECASTS["target"],
     "forecast": (OUTCOME, "Expected outcome, the mean in forecasts.csv."),
-    "background": (OUTCOME, "What is forecast for the average training target of this kind; the groups start from here."),
+    "background": (
+        OUTCOME,
+        "What is forecast for the average training target of this kind; the groups start from here.",
+    ),
 }
-GROUP = (OUTCOME, "What this group of inputs moves the forecast by (Shapley value); groups add up to forecast minus background.")
+GROUP = (
+    OUTCOME,
+    "What this group of inputs moves the forecast by (Shapley value); groups add up to forecast minus background.",
+)
 EFFECTS: dict[str, Described] = {
     "estimate": (EFFECT, "Expected change of the outcome at the next session per point of alliance, for this patient."),
     "lower": (EFFECT, "Lower end of the interval of the estimate, at the run's level."),
     "upper": (EFFECT, "Upper end of that interval."),
     "sd": (EFFECT, "Standard deviation of what is not known about the patient's effect."),
-    "own_reliability": (SHARE, "How far the patient's own sessions can tell this effect from others': 0 not at all, 1 fully."),
+    "own_reliability": (
+        SHARE,
+        "How far the patient's own sessions can tell this effect from others': 0 not at all, 1 fully.",
+    ),
     "n_sessions": ("sessions", "Sessions of the patient."),
     "n_transitions": ("steps", "Pairs of sessions usable for the effect."),
     "baseline_estimate": (EFFECT, "What intake and therapist say of the effect, before the patient's own sessions."),
     "own_shift": (EFFECT, "What the patient's own sessions add to that."),
-    "p_top_fifth": (SHARE, "Probability of being in the fifth with the largest benefit; empty where patients are not shown to differ."),
+    "own_slope": (
+        EFFECT,
+        "What the patient's own sessions say alone, before shrinkage: far too unsure to be read by itself.",
+    ),
+    "p_top_fifth": (
+        SHARE,
+        "Probability of being in the fifth with the largest benefit; empty where patients are not shown to differ.",
+    ),
     "reason": ("", "Why nothing, or less than usual, is estimated."),
 }
 HINGE: dict[str, Described] = {
@@ -49,8 +70,14 @@ HINGE: dict[str, Described] = {
     "effect_per_sd": ("outcome per within-patient SD", "The effect of an alliance one within-patient SD higher."),
     "effect_per_sd_lower": ("outcome per within-patient SD", "Lower end of its interval."),
     "effect_per_sd_upper": ("outcome per within-patient SD", "Upper end of its interval."),
-    "shift": (ALLIANCE, "How far above its expected course the alliance is held for the benefit: one within-patient SD."),
-    "benefit": (OUTCOME, "Improvement of the outcome four sessions on, if the alliance were held that much higher; below zero: worse."),
+    "shift": (
+        ALLIANCE,
+        "How far above its expected course the alliance is held for the benefit: one within-patient SD.",
+    ),
+    "benefit": (
+        OUTCOME,
+        "Improvement of the outcome four sessions on, if the alliance were held that much higher; below zero: worse.",
+    ),
     "benefit_lower": (OUTCOME, "Lower end of its interval."),
     "benefit_upper": (OUTCOME, "Upper end of its interval."),
     "benefit_long_run": (OUTCOME, "The same in the long run."),
@@ -58,7 +85,10 @@ HINGE: dict[str, Described] = {
     "p_reliable": (SHARE, "Probability that the benefit exceeds the measure's reliable change."),
     "p_reliable_reason": ("", "Why p_reliable is empty."),
     "rank": ("", "Rank by benefit, 1 the largest; empty where patients are not shown to differ."),
-    "p_top": (SHARE, "Probability of being among the fifth with the largest benefit; empty where patients are not shown to differ."),
+    "p_top": (
+        SHARE,
+        "Probability of being among the fifth with the largest benefit; empty where patients are not shown to differ.",
+    ),
     "ranking_reason": ("", "Why rank and p_top are empty."),
     "own_reliability": EFFECTS["own_reliability"],
     "n_sessions": EFFECTS["n_sessions"],
@@ -77,7 +107,10 @@ TRUTH: dict[str, Described] = {
 }
 PATTERNS: tuple[tuple[str, Described], ...] = (
     (r"q(0\.\d+)", (OUTCOME, "Quantile of the forecast: the outcome is below it with probability {0}.")),
-    (r"moderator_(\d)", ("", "Intake characteristic that moves this patient's effect away from the average; place {0}.")),
+    (
+        r"moderator_(\d)",
+        ("", "Intake characteristic that moves this patient's effect away from the average; place {0}."),
+    ),
     (r"moderator_(\d)_effect", (EFFECT, "How far it moves the effect; place {0}.")),
     (r"moderator_(\d)_direction", ("", "Whether that means more or less benefit; place {0}.")),
 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Protocol
-
-import pandas as pd
 
 from features import Panel
 from features.errors import OptionError
@@ -14,19 +13,37 @@ GROUP = "personalize.experiments"
 
 
 class Finding(Protocol):
-    """What an experiment returns: a tidy table, and a sentence that a paper could use."""
+    """What an experiment returns.
 
-    table: pd.DataFrame
-    sentence: str
+    Attributes
+    ----------
+    text : str
+        Claim, table, sentence, falsification check and notes, to be read in the terminal.
+    """
+
+    text: str
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write tables, text and figure into a folder."""
+        ...
 
 
 class Experiment(Protocol):
     """One question.
 
-    Without a panel it is asked of a simulated clinic, whose truth is known; ``quick`` asks for a small size.
+    Without a panel it is asked of a simulated clinic, whose truth is known; ``quick`` asks for a small size. Standard
+    errors of measurement are as in `AllianceEffect`.
     """
 
-    def __call__(self, panel: Panel | None = None, *, random_state: int = 0, quick: bool = True) -> Finding:
+    def __call__(
+        self,
+        panel: Panel | None = None,
+        *,
+        random_state: int = 0,
+        quick: bool | None = None,
+        alliance_sem: float | None = None,
+        outcome_sem: float | None = None,
+    ) -> Finding:
         """Answer the question."""
         ...
 

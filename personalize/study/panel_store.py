@@ -20,7 +20,7 @@ PARTS = ("sessions", "patients", "therapists")
 
 
 def panel_tables(panel: Panel) -> dict[str, pd.DataFrame]:
-    """The three tables of a panel as its constructor takes them: sessions, patients and, where there are any, therapists.
+    """The three tables of a panel as its constructor takes them: sessions, patients, therapists where there are any.
 
     Dates are dates again; the therapist of each patient stands in the patients table.
     """
@@ -117,7 +117,9 @@ def load_panel(folder: Path) -> Panel:
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"{folder}: the saved panel is incomplete or damaged ({error}); run the study again.") from error
+        raise FileError(
+            f"{folder}: the saved panel is incomplete or damaged ({error}); run the study again."
+        ) from error
     panel.better_stated, panel.notes = head["better_stated"], list(head["notes"])
     return panel
 

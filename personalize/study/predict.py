@@ -1,4 +1,4 @@
-"""A fitted run applied to new patients: forecasts, effects from intake, pages. The decision-support prototype's path."""
+"""A fitted run applied to new patients: forecasts, effects from intake, pages. The path of decision support."""
 
 from __future__ import annotations
 
@@ -115,14 +115,22 @@ def write_prediction(
         write_table(described, partial / "data-dictionary.csv")
         about = _about(results, given, panel)
         with stages("Report"):
-            report = gather(panel, results.forecaster, results.effect, notes=made.notes, run=about, evaluate=False)
+            # no ranking: new patients among themselves say nothing of who hinges most
+            given_up = {"hinge": None, "effects": None}
+            report = gather(
+                panel, results.forecaster, results.effect, notes=made.notes, run=about, evaluate=False, **given_up
+            )
             write_report(partial, report)
         write_json(partial / "run.json", {**about, "seconds": stages.seconds})
     return made
 
 
 def _about(results: Results, given: Mapping[str, Any], panel: Panel) -> dict[str, Any]:
-    files = {name: Path(str(given[f"data.{name}"])) for name in ("sessions", "patients", "therapists") if given.get(f"data.{name}")}
+    files = {
+        name: Path(str(given[f"data.{name}"]))
+        for name in ("sessions", "patients", "therapists")
+        if given.get(f"data.{name}")
+    }
     return {
         "title": f"New patients, forecast by {results.folder.name}",
         "fitted_run": {key: results.run.get(key) for key in ("version", "seed", "inputs", "options")},

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from features.errors import FileError, OptionError
+from features.errors import FileError, OptionError, listed
 from personalize.study.config import Study, defaults
 from personalize.study.schema import KEYS, SECTIONS, Key, keys_of
 
@@ -20,9 +20,9 @@ WORDS = {
     "number": "a number",
     "whole": "a whole number",
     "switch": "true or false",
-    "list": "a list of column names, such as [\"homework\"]",
-    "measure": "the name of a measure, such as \"phq9\", or a table with its range",
-    "measures": "the name of a measure, such as \"phq9\", or a table with its range",
+    "list": 'a list of column names, such as ["homework"]',
+    "measure": 'the name of a measure, such as "phq9", or a table with its range',
+    "measures": 'the name of a measure, such as "phq9", or a table with its range',
     "codes": "a list of codes, such as [-9, 99], or a table of such lists by column",
     "table": "a table of texts by column",
 }
@@ -111,7 +111,9 @@ def _section(where: str, section: str, own: Any, values: dict[str, dict[str, Any
     if not isinstance(own, Mapping):
         raise OptionError(f"{where}: [{section}] is a section; write its keys under a line [{section}].")
     if section in FREE:
-        values[section] = {str(name): _free(f"{where}: {section}.{name}", section, value) for name, value in own.items()}
+        values[section] = {
+            str(name): _free(f"{where}: {section}.{name}", section, value) for name, value in own.items()
+        }
         return
     known = {key.name: key for key in keys_of(section)}
     for name, value in own.items():
@@ -133,7 +135,9 @@ def _with(values: dict[str, dict[str, Any]], overrides: Mapping[str, Any], sourc
             else:
                 values[section][name] = checked
         elif dotted not in BY_NAME:
-            raise OptionError(f"{source}: unknown key {dotted!r}{_near(dotted, BY_NAME)}; allowed are {', '.join(BY_NAME)}.")
+            raise OptionError(
+                f"{source}: unknown key {dotted!r}{_near(dotted, BY_NAME)}; allowed are {', '.join(BY_NAME)}."
+            )
         elif value is not None:
             values[section][name] = _value(f"{source}: {dotted}", BY_NAME[dotted], value, None)
     return Study(values, source)
@@ -146,9 +150,7 @@ def _value(where: str, key: Key, value: Any, folder: Path | None) -> Any:
         raise OptionError(f"{where} must be {WORDS[key.kind]}; {value!r} came.")
     if key.choices and checked not in key.choices:
         hint = _near(str(value), key.choices)
-        raise OptionError(
-            f"{where}={value!r} is not allowed{hint}; choose one of {', '.join(repr(choice) for choice in key.choices)}."
-        )
+        raise OptionError(f"{where}={value!r} is not allowed{hint}; choose one of {listed(key.choices)}.")
     if key.kind == "path" and folder is not None:
         return str(folder / checked)
     return checked

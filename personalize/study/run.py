@@ -104,7 +104,9 @@ def run_panel(
         Further tables for the results folder.
     """
     if panel.columns.scores != study.columns.scores:
-        raise OptionError(f"run_panel: the panel's scores are {panel.columns.scores}, the study's {study.columns.scores}.")
+        raise OptionError(
+            f"run_panel: the panel's scores are {panel.columns.scores}, the study's {study.columns.scores}."
+        )
     with results_folder(study.folder, overwrite=study.get("output.overwrite")) as folder:
         return _write_run(panel, study, folder, dict(inputs or {}), dict(tables or {}), Stages(show))
 
@@ -193,12 +195,15 @@ def fingerprint(file: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write readable JSON: the same content gives the same bytes."""
-    path.write_text(json.dumps(plain(dict(content)), indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+    path.write_text(
+        json.dumps(plain(dict(content)), indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n"
+    )
 
 
 def _given(done: Analysis) -> dict[str, Any]:
+    """What the report need not make again; None where it cannot be made."""
     next_session = done.attributions[done.attributions["target"] == "next session"].drop(columns="target")
-    found = {
+    return {
         "evaluation": done.evaluation,
         "calibration": done.calibration,
         "attributions": next_session.reset_index(drop=True),
@@ -206,7 +211,6 @@ def _given(done: Analysis) -> dict[str, Any]:
         "validation": done.validation,
         "sensitivity": done.sensitivity,
     }
-    return {name: table for name, table in found.items() if table is not None}
 
 
 def _inside(file: Path, folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from features import Panel
@@ -18,8 +19,8 @@ def summarise_run(done: Analysis, title: str | None) -> dict[str, Any]:
     -------
     dict
         title; data; average_effect, heterogeneity, persistence, state_sd, validation, sensitivity (None without an
-        effect); accuracy (rows of the evaluation: forecaster and baselines by landmark, horizon and metric); calibration;
-        left_out (what was not made, and why); notes.
+        effect); accuracy (rows of the evaluation: forecaster and baselines by landmark, horizon and metric);
+        calibration; left_out (what was not made, and why); notes.
     """
     effect = done.effect
     return {
@@ -62,7 +63,7 @@ def all_notes(done: Analysis) -> list[str]:
     notes = [*done.panel.notes, *done.forecasts.attrs.get("notes", [])]
     if done.effect is not None:
         notes += list(done.effect.notes_)
-    notes += [f"Left out: {what}. {why}" for what, why in done.left_out.items()]
+    notes += [f"Left out: {what}. {why}" for what, why in by_reason(done.left_out).items()]
     return list(dict.fromkeys(notes))
 
 
@@ -77,3 +78,17 @@ def overall_accuracy(done: Analysis) -> list[tuple[str, float, float, float]]:
         (str(name), float(row["mae"]), float(row.get("skill", float("nan"))), float(row.get("coverage", float("nan"))))
         for name, row in wide.iterrows()
     ]
+
+
+def by_reason(left_out: Mapping[str, str]) -> dict[str, str]:
+    """Things that were left out for one reason, together: names in a row, and the reason.
+
+    Examples
+    --------
+    >>> by_reason({"effects.csv": "No alliance.", "hinge.csv": "No alliance."})
+    {'effects.csv, hinge.csv': 'No alliance.'}
+    """
+    names: dict[str, list[str]] = {}
+    for what, why in left_out.items():
+        names.setdefault(why, []).append(what)
+    return {", ".join(own): why for why, own in names.items()}

@@ -30,8 +30,8 @@ class Fitted(NamedTuple):
 
 @cache
 def fitted() -> Fitted:
-    """120 patients whose effects differ a lot, so that the ranking is there."""
-    panel = simulate_clinic("linear", n_patients=120, n_sessions=10, random_state=5).panel
+    """120 patients whose effects differ, with the harmful names, and both models."""
+    panel = renamed(simulate_clinic("linear", n_patients=120, n_sessions=10, random_state=5).panel)
     return Fitted(panel, TrajectoryForecaster(random_state=0).fit(panel), AllianceEffect(random_state=0).fit(panel))
 
 
@@ -55,9 +55,7 @@ def renamed(panel: Panel) -> Panel:
 @cache
 def report_inputs() -> ReportInputs:
     """Everything a report shows, for the clinic with the harmful names."""
-    panel = renamed(fitted().panel)
-    forecaster = TrajectoryForecaster(random_state=0).fit(panel)
-    effect = AllianceEffect(random_state=0).fit(panel)
+    panel, forecaster, effect = fitted()
     held = held_out(forecaster, panel, landmarks=(3, 5), baselines={"last observation": ("last",)})
     run = {
         "title": f"Clinic {SCRIPT}",

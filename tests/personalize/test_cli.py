@@ -35,7 +35,9 @@ def good_table() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "clinic"
-    made = invoke("simulate", "--out", folder, "--patients", "30", "--sessions", "6", "--preset", "harsh", "--seed", "4")
+    made = invoke(
+        "simulate", "--out", folder, "--patients", "30", "--sessions", "6", "--preset", "harsh", "--seed", "4"
+    )
     assert made.code == 0, made.err
     return folder
 
@@ -171,7 +173,8 @@ def test_check_reports_reliability_of_items(tmp_path: Path) -> None:
     frame = good_table()
     frame = frame.assign(wai_1=frame["wai"], wai_2=frame["wai"] + frame["session"] % 2, wai_3=frame["wai"])
     (tmp_path / "s.csv").write_text(frame.to_csv(index=False), encoding="utf-8")
-    text = "[data]\nsessions='s.csv'\n[outcome]\ncolumn='phq9'\n[alliance]\ncolumn='wai'\n[items]\nwai=['wai_1','wai_2','wai_3']"
+    text = "[data]\nsessions='s.csv'\n[outcome]\ncolumn='phq9'\n[alliance]\ncolumn='wai'"
+    text += "\n[items]\nwai=['wai_1','wai_2','wai_3']"
     (tmp_path / "study.toml").write_text(text, encoding="utf-8")
     assert "Reliability (Cronbach's alpha)" in invoke("check", tmp_path / "study.toml").out
 
@@ -187,7 +190,9 @@ def test_simulate_writes_what_its_study_reads(clinic: Path) -> None:
 
 
 @pytest.mark.parametrize(("extra", "rows"), [([], None), (["--landmark", "2"], None), (["--landmark", "0"], 30)])
-def test_features_are_written_with_their_dictionary(clinic: Path, tmp_path: Path, extra: list[str], rows: int | None) -> None:
+def test_features_are_written_with_their_dictionary(
+    clinic: Path, tmp_path: Path, extra: list[str], rows: int | None
+) -> None:
     out = tmp_path / "f.csv"
     result = invoke("features", clinic / "study.toml", "--out", out, *extra)
     assert result.code == 0, result.err
@@ -208,19 +213,26 @@ def test_features_refuse_bad_landmarks(clinic: Path, tmp_path: Path) -> None:
 def test_experiments_are_found_by_their_entry_points(
     clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def counting(panel: Panel | None = None, *, random_state: int = 0, quick: bool = True) -> SimpleNamespace:
+    def counting(panel: Panel | None = None, *, random_state: int = 0, **options: object) -> SimpleNamespace:
         """How many patients are there?"""
         n = 0 if panel is None else panel.n_patients
-        return SimpleNamespace(table=pd.DataFrame({"patients": [n], "seed": [random_state]}), sentence=f"There are {n}.")
+        text = f"There are {n}; seed {random_state}, {sorted(options.items(), key=str)}."
+
+        def save(folder: Path, *, overwrite: bool) -> None:
+            folder.mkdir()
+            (folder / "result.txt").write_text(text, encoding="utf-8")
+
+        return SimpleNamespace(text=text, save=save)
 
     point = SimpleNamespace(name="count_them", load=lambda: counting)
     monkeypatch.setattr(experiments, "entry_points", lambda group: [point] if group == experiments.GROUP else [])
     assert "count-them" in invoke("experiment").out
-    alone = invoke("experiment", "count-them", "--seed", "5")
-    assert alone.code == 0 and "There are 0." in alone.out and "5" in alone.out
-    out = tmp_path / "t.csv"
-    asked = invoke("experiment", "count_them", clinic / "study.toml", "--out", out)
-    assert asked.code == 0 and "There are 30." in asked.out and pd.read_csv(out)["patients"].tolist() == [30]
+    alone = invoke("experiment", "count-them", "--seed", "5", "--alliance-sem", "0.2")
+    assert alone.code == 0 and "There are 0; seed 5" in alone.out
+    assert "('alliance_sem', 0.2)" in alone.out and "('quick', True)" in alone.out
+    asked = invoke("experiment", "count_them", clinic / "study.toml", "--out", tmp_path / "found", "--full")
+    assert asked.code == 0 and "There are 30; seed 0" in asked.out and "('quick', False)" in asked.out
+    assert (tmp_path / "found" / "result.txt").is_file()
     wrong = invoke("experiment", "for-whom")
     assert wrong.code == 2 and "there is count-them" in wrong.err
 
@@ -250,5 +262,7 @@ def test_remedies_speak_in_flags() -> None:
 
 
 def test_the_module_runs_as_a_program() -> None:
-    done = subprocess.run([sys.executable, "-m", "personalize", "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "personalize", "--version"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0 and done.stdout.strip()[0].isdigit()

@@ -163,7 +163,8 @@ def test_verdicts_follow_the_word_for_the_process():
     )
     n[3] = 1
     assert verdicts(p, top, n, alliance="drug level", detected=True) == [
-        "hinges on drug level", "helped, not shown to hinge", "uncertain", "too little data", "may be harmed", "too little data",
+        "hinges on drug level", "helped, not shown to hinge", "uncertain", "too little data", "may be harmed",
+        "too little data",
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ WATCH = """<script>
 window.__bad = [];
 window.addEventListener("error", function (e) { __bad.push("error: " + e.message); });
 document.addEventListener("securitypolicyviolation", function (e) { __bad.push("policy: " + e.blockedURI); });
-["error", "warn"].forEach(function (k) { console[k] = function () { __bad.push(k + ": " + [].join.call(arguments, " ")); }; });
+["error", "warn"].forEach(function (k) {
+  console[k] = function () { __bad.push(k + ": " + [].join.call(arguments, " ")); };
+});
 window.alert = function (t) { __bad.push("alert " + t); };
 </script>"""
 ACT = """<script>
@@ -135,11 +138,24 @@ def test_patients_are_picked_by_name_button_and_ranking(seen):
     assert seen["theme"] in ("dark", "light")
 
 
+def test_slider_is_hidden_without_an_effect(tmp_path):
+    page = write_report(tmp_path, replace(report_inputs(), scenarios=None))
+    act = """<script>window.addEventListener("load", function () {
+      var pre = document.createElement("pre"); pre.id = "outcome";
+      pre.textContent = JSON.stringify({ height: document.getElementById("slider").offsetHeight,
+        fan: document.getElementById("fan-mean").getAttribute("d").length, bad: __bad });
+      document.body.appendChild(pre); });</script>"""
+    found = drive(page, act, tmp_path / "profile")
+    assert (found["height"], found["bad"]) == (0, [])
+    assert found["fan"] > 0
+
+
 def test_narrow_page_does_not_overflow(tmp_path):
     page = write_report(tmp_path, report_inputs())
     act = """<script>window.addEventListener("load", function () { setTimeout(function () {
       var pre = document.createElement("pre"); pre.id = "outcome";
-      pre.textContent = JSON.stringify({ width: window.innerWidth, wide: document.documentElement.scrollWidth, bad: __bad });
+      var wide = document.documentElement.scrollWidth;
+      pre.textContent = JSON.stringify({ width: window.innerWidth, wide: wide, bad: __bad });
       document.body.appendChild(pre); }, 50); });</script>"""
     found = drive(page, act, tmp_path / "profile", "--window-size=500,900")
     assert found["bad"] == []

@@ -8,7 +8,7 @@ import pytest
 
 from features.errors import OptionError
 from features.events import ruptures
-from personalize.report import figures, write_figures
+from personalize.report import figures
 from tests.personalize.report_clinic import FORMULA, report_inputs
 
 
@@ -68,9 +68,14 @@ def test_event_timeline_counts_events_by_session():
     assert drawn.lines[0].get_ydata().sum() == len(found)
 
 
+def test_every_figure_becomes_a_file(tmp_path):
+    files = figures.write_figures(tmp_path / "figures", report_inputs())
+    assert len(files) == 14
+    assert all(p.stat().st_size > 1000 for p in files)
+
+
 def test_files_are_the_same_twice(tmp_path):
-    one, two = write_figures(tmp_path / "one", report_inputs()), write_figures(tmp_path / "two", report_inputs())
-    assert {p.suffix for p in one} == {".svg", ".pdf"}
-    assert len(one) == 14
+    one, two = (figures.save(figures.caterpillar(report_inputs().hinge), tmp_path / name) for name in ("one", "two"))
+    assert [p.suffix for p in one] == [".svg", ".pdf"]
     for a, b in zip(one, two, strict=True):
         assert a.read_bytes() == b.read_bytes()

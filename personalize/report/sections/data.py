@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, Table, table
@@ -18,9 +19,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     n = panel.sessions_per_patient
     therapists = f" of {num(panel.n_therapists)} therapists" if panel.n_therapists else ""
     said = [
-        f"{num(panel.n_patients)} patients{therapists} with {num(panel.n_sessions)} sessions; half of the patients "
-        f"have "
-        f"between {num(np.quantile(n, 0.25))} and {num(np.quantile(n, 0.75))} sessions. The outcome is {words.outcome} "
+        f"{num(panel.n_patients)} patients{therapists} with {num(panel.n_sessions)} sessions; {_lengths(n)}. "
+        f"The outcome is {words.outcome} "
         f"({words.better} is better)"
         + (f"; the process within patients is {words.alliance}, rated {panel.timing} the outcome of its session."
            if panel.has_alliance else "; there is no column for a process within patients, so only forecasts are "
@@ -48,6 +48,14 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     rows = tuple((str(k), str(v)) for k, v in frame.itertuples(index=False))
     figures.append(Figure(svg, "How many sessions patients have.", Table(("sessions", "patients"), rows)))
     return Section("data", "What data this is", said, figures, [("Columns", columns_table(inputs))])
+
+
+def _lengths(n: NDArray[np.intp]) -> str:
+    """How many sessions the middle half of the patients has."""
+    low, high = np.quantile(n, [0.25, 0.75])
+    if low == high:
+        return f"most patients have {num(low)} sessions"
+    return f"half of the patients have between {num(low)} and {num(high)} sessions"
 
 
 def columns_table(inputs: ReportInputs) -> Table:

@@ -17,6 +17,11 @@ ASSUMPTIONS = (
     "rightly, and if staying in treatment does not depend on what is not measured."
 )
 
+LEFT_OUT = (
+    "So this report says nothing of whether patients differ, of who hinges and for whom, and nobody is ranked; there is no "
+    "slider on the patients' pages."
+)
+
 
 def title(words: Words) -> str:
     """Title of the section."""
@@ -32,7 +37,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
             if not inputs.panel.has_alliance
             else "No effect could be estimated from these data; the notes above say why."
         )
-        return Section("effect", title(words), missing=why, short="Average effect")
+        return Section("effect", title(words), missing=f"{why} {LEFT_OUT}", short="Average effect")
     level = f"{100 * float(average.get('level', 0.90)):.0f} %"
     estimate, lower, upper = (float(average[k]) for k in ("estimate", "lower", "upper"))
     improves = (estimate < 0) == (inputs.panel.better == "low")
@@ -40,8 +45,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     shown = "" if lower > 0 or upper < 0 else " The interval holds zero: an effect is not shown."
     said = [
         f"One {words.alliance} point more than expected at a session goes with a change of {num(estimate)} points of "
-        f"{words.outcome} at the next one ({level} confidence interval {interval(lower, upper)}), which {verb} "
-        f"it.{shown}"
+        f"{words.outcome} at the next one ({level} confidence interval {interval(lower, upper)}), which {verb} it."
+        f"{shown}"
     ]
     if inputs.state_sd is not None:
         sd = float(inputs.state_sd)
@@ -49,36 +54,45 @@ def section(inputs: ReportInputs, words: Words) -> Section:
             f"Per within-patient SD of {words.alliance} ({num(sd)} points): {num(estimate * sd)} "
             f"{interval(lower * sd, upper * sd)}."
         )
-    memory = inputs.persistence
-    if memory is not None:
-        said.append(
-            f"Of a deviation of {words.outcome}, {percent(memory['estimate'])} (SE {percent(memory['se'])}) is "
-            f"carried over "
-            "to the next session, so a change that is kept up accumulates."
-        )
+    if inputs.persistence is not None:
+        said.append(_memory(inputs.persistence, words))
     if _known(average, "robustness_value"):
         said.append(
             f"Robustness value {num(average['robustness_value'], 2)}: something unmeasured would have to explain "
             f"{percent(average['robustness_value'])} of what is left of both {words.alliance} and the next "
-            f"{words.outcome} "
-            "to bring the average to zero."
+            f"{words.outcome} to bring the average to zero."
         )
     said.append(ASSUMPTIONS)
-    rows = [("corrected", estimate, lower, upper)]
+    corrected = bool(average.get("corrected", True))
+    rows = [("corrected" if corrected else "used (not corrected)", estimate, lower, upper)]
     if _known(average, "uncorrected"):
         ends = [float(average[f"uncorrected{k}"]) for k in ("", "_lower", "_upper")]
         rows.append(("before short-panel correction", ends[0], ends[1], ends[2]))
-    for key, name in (("trends_kept", "patients' own trends kept"), ("trends_removed", "own trends removed")):
-        if _known(average, key):
-            rows.append((name, float(average[key]), float("nan"), float("nan")))
+    trends = (("trends_kept", "patients' own trends kept"), ("trends_removed", "own trends removed"))
+    weighed = all(_known(average, key) for key, _ in trends)
+    if weighed:
+        rows += [(name, float(average[key]), float("nan"), float("nan")) for key, name in trends]
     svg = charts.forest(
         rows, label="average effect", zero=0.0, xlabel=f"{words.outcome} points per {words.alliance} point"
     )
     behind = pd.DataFrame(rows, columns=["estimate of", "estimate", "lower", "upper"])
     head = ("estimate of", "estimate", f"lower {level}", f"upper {level}")
-    caption = "The average effect. The first line is the one used; it weighs the two treatments of trends below it."
-    figures = [Figure(svg, caption if len(rows) > 2 else "The average effect.", table(behind, head))]
+    caption = "The average effect. The first line is the one used"
+    caption += "; it weighs the two treatments of trends below it." if weighed else "."
+    figures = [Figure(svg, caption, table(behind, head))]
     return Section("effect", title(words), said, [*figures, *grid(inputs.sensitivity, words)], short="Average effect")
+
+
+def _memory(memory: pd.Series, words: Words) -> str:
+    """What is carried over from one session to the next; says so where that is not clear."""
+    share, error = float(memory["estimate"]), float(memory["se"])
+    size = f"{percent(share)} (SE {percent(error)})"
+    if share - 1.645 * error > 0:
+        return (
+            f"Of a deviation of {words.outcome}, {size} is carried over to the next session, so a change that is kept "
+            "up accumulates."
+        )
+    return f"Whether a deviation of {words.outcome} is carried over to the next session is not clear: {size}."
 
 
 def grid(found: pd.DataFrame | None, words: Words) -> list[Figure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from personalize.explain.attributions import average_attributions
-from personalize.report import charts
+from personalize.report import charts, skill
 from personalize.report.blocks import Figure, Section, Table, table
 from personalize.report.inputs import ReportInputs
 from personalize.report.numbers import interval, num, percent
@@ -48,14 +48,10 @@ def _accuracy(found: pd.DataFrame, words: Words) -> tuple[list[str], list[Figure
             f"Cross-validated on new patients, forecasts of {words.outcome} miss by {num(own['estimate'])} points on "
             f"average (mean absolute error; 95 % {interval(own['lower'], own['upper'])}, {num(own['n'])} patients)."
         )
-        skill = overall[(overall["metric"] == "skill") & (overall["forecaster"] == OWN)]
-        if len(skill) and SIMPLE in mae.index:
-            row = skill.iloc[0]
-            better = "smaller" if row["estimate"] >= 0 else "larger"
-            said[0] += (
-                f" That is {percent(abs(row['estimate']))} {better} than carrying the last observation forward "
-                f"({num(mae.loc[SIMPLE, 'estimate'])})."
-            )
+        compared = skill.in_words(found)
+        said += (
+            [f"Their error is {compared} ({num(mae.loc[SIMPLE, 'estimate'])} points)."] if SIMPLE in mae.index else []
+        )
         covered = overall[(overall["metric"] == "coverage") & (overall["forecaster"] == OWN)]
         if len(covered):
             row = covered.iloc[0]
@@ -80,7 +76,7 @@ def _accuracy(found: pd.DataFrame, words: Words) -> tuple[list[str], list[Figure
 
 
 def _groups(frame: pd.DataFrame, words: Words) -> Figure:
-    frame = frame.sort_values("size", ascending=False)
+    frame = frame[frame["size"] > 0].sort_values("size", ascending=False)
     frame = frame.assign(group=[_named(str(group), words) for group in frame["group"]])
     rows = charts.rows_of(frame, "group", "size")
     svg = charts.forest(rows, label="what forecasts rest on", xlabel=f"average size of the contribution, "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from personalize.explain.verdicts import FEWEST_TRANSITIONS, LIKELY, SURE
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, Table
 from personalize.report.inputs import SMALLEST_GROUP, ReportInputs
@@ -16,6 +17,12 @@ from personalize.report.numbers import interval, num, percent
 from personalize.report.words import Words
 
 MOST_ROWS = 1000
+EXPLAINED = (
+    f"Verdicts: “hinges on {{alliance}}”: a benefit is at least {percent(SURE)} probable and the patient is more likely "
+    "than not among those with the largest; “helped, not shown to hinge”: only the first; “may be harmed”: a worse "
+    f"outcome is at least {percent(LIKELY)} probable; “too little data”: fewer than {FEWEST_TRANSITIONS} usable steps "
+    "from session to session; “uncertain”: none of these."
+)
 HEAD = ("rank", "patient", "verdict", "signed benefit", "interval", "P(benefit > 0)", "P(> reliable change)", "P(top)",
         "own-data reliability", "strongest moderator")  # fmt: skip
 
@@ -34,6 +41,7 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
         f"{words.alliance} is held {num(delta)} points above its expected course. Intervals hold "
         f"{100 * level:.0f} % of what is plausible for this patient."
     ]
+    said.append(EXPLAINED.format(alliance=words.alliance))
     reason = [r for r in found["ranking_reason"].unique() if r]
     ranked = found["rank"].notna().any()
     if not ranked:

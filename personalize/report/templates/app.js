@@ -140,7 +140,7 @@
       var w = Math.abs(r[1] || 0) / top * 75, y = 5 + 26 * i, left = r[1] < 0;
       root.appendChild(svg("text", { "class": "tick end", x: 142, y: y + 14 }, r[0]));
       root.appendChild(svg("rect", { "class": left ? "bar" : "share patient", x: left ? 290 - w : 290, y: y, width: Math.max(w, 0.5), height: 18 }));
-      root.appendChild(svg("text", { "class": left ? "tick end" : "tick", x: left ? 286 - w : 294 + w, y: y + 14 }, signed(r[1])));
+      root.appendChild(svg("text", { "class": left ? "tick end" : "tick", x: left ? 286 - w : 294 + w, y: y + 14 }, (r[1] > 0 ? "+" : "") + num(r[1], 2)));
     });
     root.appendChild(svg("line", { "class": "axis", x1: 290, x2: 290, y1: 0, y2: H }));
     clear(node).appendChild(root);

@@ -1,0 +1,149 @@
+"""Effect of state-like alliance by phase of treatment, and by what was the case at the session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from experiments.dynamics import PanelDynamics
+from personalize.effects.adjusted import BETA, KAPPA0, KAPPA1, PHI, RHO, Errors
+from personalize.effects.average import FEWEST_STEPS, combine_dynamics
+from personalize.effects.own_slopes import OwnSlopes, own_slopes
+from personalize.effects.transitions import Floats, Grid, Ints, Transitions, outcome_steps
+from personalize.effects.within import moments, projection
+
+FEWEST = 20  # patients a window or a condition needs
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate and what each cluster adds to it, shape (n_clusters,)."""
+
+    value: float
+    influence: Floats
+    n_patients: int
+
+    @property
+    def se(self) -> float:
+        """Cluster-robust standard error."""
+        return float(np.sqrt(self.influence @ self.influence))
+
+    def minus(self, other: Estimate) -> Estimate:
+        """Difference of two estimates on the same clusters."""
+        return Estimate(self.value - other.value, self.influence - other.influence, min(self.n_patients, other.n_patients))
+
+
+def window_grid(grid: Grid, start: int, stop: int) -> Grid:
+    """Columns start … stop of a grid; the first outcome of the window has no alliance before it."""
+    return replace(
+        grid,
+        outcome=grid.outcome[:, start:stop],
+        alliance=grid.alliance[:, start:stop],
+        covariates=grid.covariates[:, start:stop],
+        first=grid.first + grid.gap * start,
+    )
+
+
+def phase_windows(grid: Grid, timing: str, n: int) -> list[tuple[int, int]]:
+    """Split treatment into n windows of equally many sessions, up to the session that half of the patients reach.
+
+    Windows share their border: the last outcome of one is the first of the next.
+    """
+    reached = np.array([(np.isfinite(grid.outcome[:, k:]).any(axis=1)).mean() for k in range(grid.outcome.shape[1])])
+    last = int(np.flatnonzero(reached >= 0.5).max(initial=0))
+    cuts = np.linspace(0, last, n + 1).round().astype(int)
+    return [(int(a), int(b) + 1) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def window_effect(found: PanelDynamics, grid: Grid, errors: Errors) -> Estimate | None:
+    """Average effect in one window; None where too few patients have two steps in it.
+
+    Patient levels are the window's own; persistence and feedback, and with them the short-panel correction, are those
+    of the whole panel, because a window is too short to tell them. The uncertainty of both is in the influence.
+    """
+    steps = outcome_steps(grid, found.panel.timing).at_least(FEWEST_STEPS)
+    if len(np.unique(steps.patient)) < FEWEST:
+        return None
+    m = moments(steps, found.x, projection(steps, detrend=False))
+    dynamics = combine_dynamics(found.average)
+
+    def pooled(theta: Floats) -> tuple[float, OwnSlopes]:
+        own = own_slopes(m, replace(dynamics, theta=theta, uncorrected=theta), errors, corrected=found.average.corrected)
+        moving = np.isfinite(own.slope)
+        return float(own.spread[moving] @ own.slope[moving] / own.spread[moving].sum()), own
+
+    theta = found.theta.copy()
+    for _ in range(4):  # the correction depends, weakly, on the window's own effect
+        theta[BETA] = pooled(theta)[0]
+    value, own = pooled(theta)
+    n = len(found.influence)
+    moving = np.isfinite(own.slope)
+    score = np.where(moving, own.spread * (np.where(moving, own.slope, 0.0) - value), 0.0)
+    cluster = found.panel.clusters[m.within.who]
+    total = own.spread[moving].sum() - np.bincount(cluster, np.where(moving, own.spread, 0.0), n)
+    influence = np.bincount(cluster, score, n) / total
+    for k in (RHO, PHI, KAPPA0, KAPPA1):
+        step = np.zeros(len(theta))
+        step[k] = 1e-4
+        slope = (pooled(theta + step)[0] - pooled(theta - step)[0]) / 2e-4
+        influence = influence + slope * found.influence[:, k]
+    return Estimate(value, influence, len(m.within.who))
+
+
+def condition_effect(found: PanelDynamics, grid: Grid, condition: Floats) -> Estimate | None:
+    """Change of the effect per unit of a condition that is known before the rating.
+
+    y[t+1] on y[t], alliance, condition, and the product of the alliance's deviation from the patient's mean with the
+    condition; patient's level, time and time × intake out; half-panel jackknife (Dhaene & Jochmans 2015, Review of
+    Economic Studies 82, 991-1030).
+
+    Parameters
+    ----------
+    found : PanelDynamics
+    grid : Grid
+    condition : array of shape (n_patients, n_steps)
+        At the session the transition starts from; NaN where unknown.
+    """
+    steps = outcome_steps(grid, found.panel.timing)
+    value = condition[steps.patient, steps.position]
+    steps = steps.keep(np.isfinite(value))
+    steps = steps.at_least(2 * FEWEST_STEPS + 2)
+    if len(np.unique(steps.patient)) < FEWEST:
+        return None
+    steps = _with_product(steps, condition)
+    starts = np.flatnonzero(np.diff(steps.patient, prepend=-1))
+    length = np.diff(np.append(starts, len(steps.patient)))
+    order = np.arange(len(steps.patient)) - np.repeat(starts, length)
+    late = order >= np.repeat((length + 1) // 2, length)
+    whole, first, second = (_product_slope(found, part) for part in (steps, steps.keep(~late), steps.keep(late)))
+    return Estimate(
+        2 * whole.value - (first.value + second.value) / 2,
+        2 * whole.influence - (first.influence + second.influence) / 2,
+        whole.n_patients,
+    )
+
+
+def _with_product(steps: Transitions, condition: Floats) -> Transitions:
+    value = condition[steps.patient, steps.position]
+    alliance = steps.regressors[:, 1]
+    n = np.bincount(steps.patient, minlength=steps.n_patients)
+    mean = np.bincount(steps.patient, alliance, steps.n_patients) / np.maximum(n, 1)
+    product = (alliance - mean[steps.patient]) * (value - value.mean())
+    return replace(steps, regressors=np.column_stack([steps.regressors, value, product]))
+
+
+def _product_slope(found: PanelDynamics, steps: Transitions) -> Estimate:
+    m = moments(steps, found.x, projection(steps, detrend=False))
+    left, right = m.cross[:, :4, :4], m.cross[:, :4, 4]
+    whole = left.sum(axis=0)
+    theta = np.linalg.lstsq(whole, right.sum(axis=0), rcond=1e-10)[0]
+    score = right - left @ theta
+    clusters: Ints = found.panel.clusters[m.within.who]
+    n = int(found.panel.clusters.max()) + 1
+    per, hat = np.zeros((n, 4)), np.zeros((n, 4, 4))
+    np.add.at(per, clusters, score)
+    np.add.at(hat, clusters, left)
+    rest = whole - hat + 1e-10 * np.diag(np.diag(whole))
+    influence = np.linalg.solve(rest, per[:, :, None])[:, 3, 0]
+    return Estimate(float(theta[3]), influence, len(m.within.who))

@@ -1,0 +1,238 @@
+"""How accurate the forecaster is beside its baselines, and whether its bands hold: the tables of docs/forecasts.md.
+
+    python -m experiments.forecast_accuracy --out results/forecast_accuracy            # about half an hour on 2 cores
+    python -m experiments.forecast_accuracy --out results/forecast_accuracy --quick    # one seed a clinic, 300 patients
+
+Simulated clinics (1,000 patients, 20 a therapist, seeds that no default was chosen on) and, where its folder is given
+with ``--reframed``, the RefraMED trial. Everything is refitted for each of five folds of therapists. With the extra
+`benchmark` installed GPBoost takes part.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from features import Columns, Panel
+from features.measures import measure
+from personalize.simulate import simulate_clinic
+from personalize.trajectories.calibration import calibration_table
+from personalize.trajectories.compare import compare
+from personalize.trajectories.distribution import QUANTILES, quantile_name
+from personalize.trajectories.evaluate import summarise
+from personalize.trajectories.forecast import TrajectoryForecaster
+from personalize.trajectories.held_out import FORECASTER, HeldOut, Peer, held_out
+from personalize.trajectories.query import Query
+
+PRESETS = ("nonlinear", "linear", "harsh")
+SEEDS = (701, 702, 703)
+GPBOOST = {"learning_rate": 0.05, "num_leaves": 8, "min_data_in_leaf": 50, "verbose": -1}
+GPBOOST_ROUNDS = 100
+
+
+def clinics(seeds: tuple[int, ...], n_patients: int, reframed: Path | None) -> Iterator[tuple[str, int, Panel]]:
+    """Data sets: name, seed of the forecaster, panel."""
+    for preset in PRESETS:
+        for seed in seeds:
+            yield preset, seed, simulate_clinic(preset, n_patients=n_patients, random_state=seed).panel
+    if reframed is not None:
+        for seed in seeds:
+            yield "RefraMED PHQ-9", seed, read_reframed(reframed)
+
+
+def read_reframed(folder: Path) -> Panel:
+    """RefraMED: monthly PHQ-9; the one score out of range counts as missing."""
+    return Panel(
+        pd.read_csv(folder / "sessions.csv").dropna(subset="phq9"),
+        pd.read_csv(folder / "patients.csv"),
+        columns=Columns(outcome="phq9", time="month"),
+        measures={"phq9": measure("phq9")},
+        out_of_range="missing",
+    )
+
+
+def fit_gpboost(train: Panel, intake: np.ndarray, jobs: int = 1) -> object:
+    """GPBoost's trees on time and intake, with a random level and a random slope on log time for each patient.
+
+    Source: Sigrist 2022, J. Mach. Learn. Res. 23(232), 1-46.
+    """
+    import gpboost
+
+    known = np.isfinite(train.outcome)
+    when = _log_time(train.time[known], train)
+    effects = gpboost.GPModel(
+        group_data=train.patient_index[known],
+        group_rand_coef_data=when,
+        ind_effect_group_rand_coef=[1],
+        matrix_inversion_method="cholesky",
+        likelihood="gaussian",
+    )
+    design = np.column_stack([intake[train.patient_index[known]], when])
+    data = gpboost.Dataset(design, train.outcome[known])
+    booster = gpboost.train({**GPBOOST, "num_threads": jobs}, data, gp_model=effects, num_boost_round=GPBOOST_ROUNDS)
+    return booster, effects
+
+
+def gpboost_peer(train: Panel, query: Query) -> pd.DataFrame:
+    """GPBoost, updated to the sessions so far by the conditional normal distribution of its random effects."""
+    from personalize.trajectories.members.growth import remaining_intervals
+    from personalize.trajectories.members.kalman import Variances, ahead, course_filter
+
+    panel, targets, landmarks = query.landmarks.panel, query.targets, query.landmarks
+    intake = query.intake()
+    booster, effects = fit_gpboost(train, intake[panel.patient_ids.get_indexer(train.patient_ids)])
+    noise, level, slope = np.ravel(np.asarray(effects.get_cov_pars(format_pandas=False)))[:3]
+    variances = Variances(np.sqrt(level), np.sqrt(slope), 0.0, 1e-9, 1.0, np.sqrt(noise))
+
+    def fixed(time: np.ndarray, patient: np.ndarray) -> np.ndarray:
+        design = np.column_stack([intake[patient], _log_time(time, train)])
+        nobody = np.full(len(time), -1)
+        found = booster.predict(
+            design, group_data_pred=nobody, group_rand_coef_data_pred=design[:, -1], pred_latent=True
+        )
+        return np.asarray(found["fixed_effect"])
+
+    from features.windows import Layout
+
+    layout = Layout.of(panel.offsets)
+    order, place = layout.order, np.argsort(layout.order)
+    rest = np.nan_to_num(panel.outcome - fixed(panel.time, panel.patient_index))[None]
+    trend = _log_time(panel.time, train)
+    states = course_filter(rest[:, order], trend[order], panel.time[order], np.isfinite(panel.outcome)[order], layout, variances)
+
+    def forecast(rows: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        landmark = targets.landmark[rows]
+        at = place[landmarks.row[landmark]]
+        shift, variance = ahead(
+            states.mean[:, :, at], states.covariance[:, at], _log_time(time, train), np.ones(len(rows)), variances
+        )
+        return fixed(time, landmarks.patient[landmark]) + shift[0], variance
+
+    mean, variance = np.empty(len(targets)), np.empty(len(targets))
+    at, last = np.flatnonzero(~targets.last), np.flatnonzero(targets.last)
+    mean[at], variance[at] = forecast(at, targets.time[at])
+    left = remaining_intervals(train, query.clock)
+    gaps = left[np.minimum(landmarks.seen[targets.landmark[last]], len(left) - 1)] * query.clock.interval
+    now = landmarks.time[targets.landmark[last]]
+    each = [forecast(last, now + gap) for gap in gaps.T]
+    mean[last] = np.mean([m for m, _ in each], axis=0)
+    variance[last] = np.mean([v for _, v in each], axis=0) + np.var([m for m, _ in each], axis=0)
+    sd = np.sqrt(variance)
+    columns = {"mean": mean, "lower": mean + sd * ndtri(0.05), "upper": mean + sd * ndtri(0.95)}
+    columns |= {"band_lower": columns["lower"], "band_upper": columns["upper"]}
+    columns |= {quantile_name(p): mean + sd * ndtri(p) for p in QUANTILES}
+    known = panel.outcome_measure
+    table = pd.DataFrame(columns)
+    return table if known is None else table.clip(known.minimum, known.maximum)
+
+
+def _log_time(time: np.ndarray, train: Panel) -> np.ndarray:
+    return np.log1p(np.maximum(time - train.time.min(), 0.0))
+
+
+def peers() -> dict[str, Peer]:
+    """Other people's forecasters that are installed."""
+    try:
+        import gpboost  # noqa: F401
+    except ImportError:
+        return {}
+    return {"GPBoost": gpboost_peer}
+
+
+def pooled(parts: list[HeldOut]) -> HeldOut:
+    """Held-out forecasts of several clinics as one: patients of different clinics are different patients."""
+
+    def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+        named = [frame.assign(patient=[f"{i}:{p}" for p in frame["patient"]]) for i, frame in enumerate(frames)]
+        return pd.concat(named, ignore_index=True)
+
+    return HeldOut(joined([part.rows for part in parts]), joined([part.paths for part in parts]), parts[0].level)
+
+
+def accuracy_table(name: str, held: HeldOut, n_bootstrap: int) -> pd.DataFrame:
+    """Mean errors, coverage and width of every forecaster, with the paired difference of the first to each."""
+    found = summarise(held, n_bootstrap=n_bootstrap)
+    overall = found[found["landmark"] == 0].pivot(index="forecaster", columns="metric", values="estimate")
+    out = overall[["mae", "crps", "coverage", "width", "skill"]].copy()
+    for other in overall.index.drop(FORECASTER):
+        difference = compare(held, other, n_bootstrap=n_bootstrap)
+        difference = difference[difference["landmark"] == 0].set_index("metric")
+        for metric in ("mae", "crps"):
+            row = difference.loc[f"{metric}_percent"]
+            out.loc[other, f"{metric}_difference"] = f"{row['estimate']:+.1f} % [{row['lower']:+.1f}, {row['upper']:+.1f}]"
+    return out.sort_values("crps").reset_index().assign(data=name)
+
+
+def coverage_tables(name: str, held: HeldOut) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Coverage of the forecaster's interval in every group, and of its path band."""
+    found = summarise(held, n_bootstrap=50)
+    own = found[found["forecaster"] == FORECASTER]
+    inside = own[(own["metric"] == "coverage")].drop(columns=["forecaster", "metric"]).assign(data=name)
+    path = own[own["horizon"] == "path"].pivot(index="landmark", columns="metric", values=["estimate", "n"])
+    flat = pd.DataFrame(
+        {
+            "path_coverage": path["estimate", "path_coverage"],
+            "width_ratio": path["estimate", "path_width"] / path["estimate", "pointwise_width"],
+            "n": path["n", "path_coverage"].astype(int),
+        }
+    )
+    return inside, flat.reset_index().assign(data=name)
+
+
+def dropout_table(seed: int, n_patients: int) -> pd.DataFrame:
+    """What weights against drop-out change: mean forecast after three sessions, by horizon, on a harsh clinic."""
+    panel = simulate_clinic("harsh", n_patients=n_patients, random_state=seed).panel
+    history = panel.first(3)
+    end = history.sessions.groupby("patient_id")["session"].max()
+    rows = []
+    means = {}
+    for option in ("ignore", "weights"):
+        forecaster = TrajectoryForecaster(random_state=seed, dropout=option).fit(panel)
+        for ahead in (1, 4, 8):
+            at = pd.DataFrame({"patient_id": end.index, "session": end.to_numpy() + ahead})
+            means[option, ahead] = forecaster.predict(history, at)["mean"].to_numpy()
+    for ahead in (1, 4, 8):
+        shift = means["weights", ahead] - means["ignore", ahead]
+        rows.append({"sessions_ahead": ahead, "mean_shift": shift.mean(), "sd_of_shift": shift.std(), "n": len(shift)})
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Run, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--reframed", type=Path, help="folder with sessions.csv and patients.csv of RefraMED")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    seeds, size, draws = ((SEEDS[0],), 300, 200) if given.quick else (SEEDS, 1000, 1000)
+    given.out.mkdir(parents=True, exist_ok=True)
+    held: dict[str, list[HeldOut]] = {}
+    for name, seed, panel in clinics(seeds, size, given.reframed):
+        print(f"{name}, seed {seed}: {panel}", flush=True)
+        forecaster = TrajectoryForecaster(random_state=seed, n_jobs=given.jobs)
+        held.setdefault(name, []).append(held_out(forecaster, panel, refit=True, peers=peers()))
+    tables: dict[str, list[pd.DataFrame]] = {"accuracy": [], "coverage": [], "paths": [], "calibration": []}
+    for name, parts in held.items():
+        # one data set with several seeds of the folds is still one set of patients
+        merged = parts[0] if name.startswith("RefraMED") else pooled(parts)
+        tables["accuracy"].append(accuracy_table(name, merged, draws))
+        inside, path = coverage_tables(name, merged)
+        tables["coverage"].append(inside)
+        tables["paths"].append(path)
+        tables["calibration"].append(calibration_table(merged).assign(data=name))
+    tables["dropout"] = [dropout_table(seeds[0], size)]
+    for name, frames in tables.items():
+        table = pd.concat(frames, ignore_index=True)
+        table.to_csv(given.out / f"{name}.csv", index=False)
+        if name != "calibration":
+            print(f"\n{name}\n{table.round(3).to_string(index=False)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""How much of alliance and of outcome lies between therapists, between patients, and within patients?
+
+Run ``python -m experiments.state_and_trait``; ``--help`` lists the options.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.carry_over import CarryOver, lag_products
+from experiments.command import main
+from experiments.figures import INK, SOFT, canvas
+from experiments.levels import resampling_groups
+from experiments.question import Question, experiment
+from experiments.result import ExperimentResult, check_row, with_truth
+from features import Panel
+from features.errors import NotEnoughData
+from features.variance import variance_shares
+from personalize.effects.transitions import Floats, lay_grid
+from personalize.simulate import ClinicOptions, SimulatedClinic, simulate_clinic
+
+LEVEL = 0.95
+CLAIM = "Alliance is in part a trait of patient and therapist, and in part a state that changes within treatment."
+MEANS = (1, 4, 8)
+TARGETS = (0.7, 0.8, 0.9)
+POPULATION = 8000
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "true": {"preset": "nonlinear"},
+    "therapists alike": {
+        "preset": "nonlinear",
+        "options": {
+            "therapist_alliance_sd": 0.0,
+            "therapist_outcome_sd": 0.0,
+            "baseline_to_trait": 0.0,
+            "baseline_to_outcome": 0.0,
+        },
+    },
+}
+
+
+@experiment()
+def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
+    """How much of alliance and of outcome is trait (of patient and therapist), how much state, and how reliable is a mean?
+
+    Claim: alliance has a trait-like part, between patients and therapists, and a state-like part, within treatment
+    (Zilcha-Mano 2017, American Psychologist 72, 311-325). Estimands: the therapists' share of the variance of one rating
+    (restricted maximum likelihood, profile interval: `features.variance`); the shares of trait, of state that lasts
+    beyond its session and of the rest (`experiments.carry_over`, bootstrap of therapists); the reliability of the mean of
+    k neighbouring ratings as a measure of the trait, and the sessions it takes to reach a given one. Everybody's course
+    over sessions is taken out. Assumptions: what does not fade over the sessions seen is trait; states fade
+    geometrically; trends that differ between patients are part of both.
+
+    Falsification: patients dealt out to therapists anew must leave no therapist share.
+    """
+    panel = asked.panel
+    parts = [_of_rating(asked, name, level) for name in (asked.process, asked.outcome)]
+    table = pd.concat([rows for rows, _ in parts], ignore_index=True)
+    if asked.truth is not None:
+        table = with_truth(table, true_values(asked.truth.options, panel, table))
+    checks = [_dealt_anew(asked, name) for name in (asked.process, asked.outcome)] if panel.n_therapists > 1 else []
+    notes = []
+    if not checks:
+        notes.append(
+            "The study has fewer than two therapists: how much lies between therapists, and the check by dealing patients "
+            "out anew, need a therapist column and at least 10 therapists with 2 patients."
+        )
+        empty = check_row("no therapists to shuffle", "0", np.nan, np.nan, np.nan, passed=True, n=0)
+        checks = [empty]
+    sentence = _sentence(table, asked, level)
+    figure = _figure(table, parts[0][1], parts[1][1], asked)
+    return ExperimentResult("state-and-trait", CLAIM, table, sentence, pd.DataFrame(checks), figure, tuple(notes))
+
+
+def _of_rating(asked: Question, name: str, level: float) -> tuple[pd.DataFrame, CarryOver]:
+    """All rows of one rating."""
+    rows = [_row(name, f"share: {part['level']}", part) for part in _profile_rows(asked.panel, name, level)]
+    draws, point = components(asked.panel, name, asked.repeats(200, 2000), asked.random_state)
+    tail = (1 - level) / 2
+
+    def add(quantity: str, of: Any) -> None:
+        drawn = np.array([of(one) for one in draws])
+        whole = bool(np.isfinite(drawn).all())
+        lower, upper = np.quantile(drawn, [tail, 1 - tail], method="linear" if whole else "inverted_cdf")
+        rows.append(_row(name, quantity, {"estimate": of(point), "lower": lower, "upper": upper}))
+
+    add("trait share", lambda one: one.trait_share)
+    add("lasting state share", lambda one: one.state / max(one.trait + one.state + one.rest, 1e-300))
+    for k in MEANS:
+        add(f"reliability of the mean of {k}", lambda one, k=k: one.reliability(k))
+    for target in TARGETS:
+        add(f"sessions for reliability {target}", lambda one, target=target: one.sessions_for(target))
+    return pd.DataFrame(rows), point
+
+
+def components(panel: Panel, name: str, n_bootstrap: int, seed: int) -> tuple[list[CarryOver], CarryOver]:
+    """Bootstrap draws over therapists, and the estimate."""
+    groups = resampling_groups(panel.clusters, seed)
+    products = lag_products(_laid(panel, name), groups, name)
+    n = int(groups.max()) + 1
+    rng = np.random.default_rng(seed)
+    draws = [products.fit(rng.multinomial(n, np.full(n, 1 / n)).astype(float)) for _ in range(n_bootstrap)]
+    return draws, products.fit(np.ones(n))
+
+
+def _laid(panel: Panel, name: str) -> Floats:
+    grid = lay_grid(panel)
+    return grid.outcome if name == panel.columns.outcome else grid.alliance
+
+
+def _profile_rows(panel: Panel, name: str, level: float) -> list[dict[str, Any]]:
+    table = variance_shares(panel, column=name, level=level).table
+    return [{**row, "estimate": row["share"]} for row in table.to_dict("records")]
+
+
+def _row(name: str, quantity: str, values: Any) -> dict[str, Any]:
+    return {"rating": name, "quantity": quantity, **{k: float(values[k]) for k in ("estimate", "lower", "upper")}}
+
+
+@lru_cache(maxsize=16)
+def population(options: ClinicOptions, n_sessions: int) -> dict[tuple[str, str], float]:
+    """True shares in a clinic so large that it stands for the population: trait and therapist share of each rating.
+
+    A patient's trait is the mean of the expected course over the sessions attended, everybody's course taken out.
+    """
+    panel, truth = simulate_clinic(n_patients=POPULATION, n_sessions=n_sessions, random_state=987_654, options=options)
+    out = {}
+    sessions = truth.sessions
+    sems = {"alliance": options.alliance_sem, "symptoms": options.outcome_sem}
+    courses = {"alliance": sessions["trait"] + sessions["rise"], "symptoms": sessions["expected_outcome"]}
+    for name, values in (("alliance", sessions["alliance"]), ("symptoms", sessions["outcome"])):
+        course = courses[name] - courses[name].groupby(sessions["session"]).transform("mean")
+        level = course.groupby(sessions["patient_id"]).mean().reindex(panel.patient_ids).to_numpy()
+        away = values - values.groupby(sessions["session"]).transform("mean") - level[panel.patient_index]
+        total = level.var() + float((away**2).mean()) + sems[name] ** 2
+        size = np.bincount(panel.clusters)
+        mean = np.bincount(panel.clusters, level) / size
+        within = ((level - mean[panel.clusters]) ** 2).sum() / (len(level) - len(size))
+        staff = max(float((size * (mean - level.mean()) ** 2).sum() / (len(size) - 1) - within) / size.mean(), 0.0)
+        out[name, "trait share"] = float(level.var() / total)
+        out[name, "share: therapist"] = staff / total
+    return out
+
+
+def true_values(options: ClinicOptions, panel: Panel, table: pd.DataFrame) -> list[float]:
+    """Truth of each row where the population says it."""
+    usual = int(np.median(panel.sessions_per_patient))
+    known = population(options, max(usual, 4))
+    names = {panel.columns.alliance: "alliance", panel.columns.outcome: "symptoms"}
+    return [known.get((names[r], q), np.nan) for r, q in zip(table["rating"], table["quantity"], strict=True)]
+
+
+def _dealt_anew(asked: Question, name: str) -> dict[str, object]:
+    """Likeness of patients of one therapist, against 500 random deals of patients to therapists."""
+    panel = asked.panel
+    values = panel.sessions[name].to_numpy(dtype=float)
+    known = np.isfinite(values)
+    who = panel.patient_index[known]
+    n = np.bincount(who, minlength=panel.n_patients)
+    mean = np.bincount(who, values[known], panel.n_patients) / np.maximum(n, 1)
+    use = (n > 0) & (panel.therapist_index >= 0)
+    if use.sum() < 10:
+        raise NotEnoughData(f"{name!r}: fewer than 10 patients have a therapist and a rating.")
+    away, staff = mean[use] - mean[use].mean(), panel.therapist_index[use]
+    rng = np.random.default_rng(asked.random_state)
+    drawn = np.array([_likeness(away, rng.permutation(staff)) for _ in range(asked.repeats(500, 2000))])
+    observed = _likeness(away, staff)
+    p = (1 + (drawn >= observed).sum()) / (1 + len(drawn))
+    mean_drawn, half = float(drawn.mean()), 3 * float(drawn.std(ddof=1)) / np.sqrt(len(drawn))
+    expected = -1 / (len(away) - 1)  # patients left over resemble a random patient a little less than nobody
+    return check_row(
+        f"{name}: likeness of two patients of a therapist when dealt out anew (observed {observed:.3f}, p = {p:.3f})",
+        f"{expected:.4f}",
+        mean_drawn,
+        mean_drawn - half,
+        mean_drawn + half,
+        passed=abs(mean_drawn - expected) <= half,
+        n=len(away),
+    )
+
+
+def _likeness(away: Floats, staff: Any) -> float:
+    """Correlation of two patients of the same therapist, over all pairs."""
+    total, square = np.bincount(staff, away), np.bincount(staff, away**2)
+    n = np.bincount(staff)
+    return float((total**2 - square).sum() / (n * (n - 1)).sum() / away.var()) if (n > 1).any() else 0.0
+
+
+def _sentence(table: pd.DataFrame, asked: Question, level: float) -> str:
+    def said(rating: str, quantity: str) -> str:
+        row = table[(table["rating"] == rating) & (table["quantity"] == quantity)]
+        if row.empty:
+            return "an unknown share"
+        own = row.iloc[0]
+        return f"{own['estimate']:.0%} ({own['lower']:.0%} to {own['upper']:.0%})"
+
+    name, outcome = asked.process, asked.outcome
+    need = table[(table["rating"] == name) & (table["quantity"] == f"sessions for reliability {TARGETS[1]}")].iloc[0]
+    return (
+        f"Of the variance of one rating of {name}, {said(name, 'trait share')} was trait and {said(name, 'share: therapist')} lay "
+        f"between therapists (of {outcome}: {said(outcome, 'trait share')} and {said(outcome, 'share: therapist')}; {level:.0%} CIs); "
+        f"{_count(need['estimate'])} neighbouring sessions ({_count(need['lower'])} to {_count(need['upper'])}) make a mean with a "
+        f"reliability of {TARGETS[1]} as a measure of the trait."
+    )
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}" if np.isfinite(value) else "more than 200"
+
+
+def _figure(table: pd.DataFrame, process: CarryOver, outcome: CarryOver, asked: Question) -> Figure:
+    figure, (left, right) = canvas(2)
+    names = (asked.process, asked.outcome)
+    for y, one in enumerate((outcome, process)):
+        start = 0.0
+        total = one.trait + one.state + one.rest
+        for share, colour, words in (
+            (one.trait, INK, "trait"),
+            (one.state, "#e09f3e", "lasting state"),
+            (one.rest, SOFT, "passing state and error"),
+        ):
+            left.barh(y, share / total, left=start, color=colour, label=words if y else None, height=0.6)
+            start += share / total
+    left.set_yticks([0, 1], names[::-1])
+    left.set_xlabel("share of the variance of one rating")
+    left.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    k = np.arange(1, 17)
+    for name, one, colour in ((names[0], process, INK), (names[1], outcome, "#e09f3e")):
+        right.plot(k, [one.reliability(int(s)) for s in k], marker="o", ms=3, color=colour, label=name)
+    right.axhline(TARGETS[1], color="#bbbbbb", lw=0.8)
+    right.set_ylim(0, 1)
+    right.set_xlabel("sessions in the mean")
+    right.set_ylabel("reliability as a measure of the trait")
+    right.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
+    """One simulated clinic of the calibration."""
+    asked = Question(clinic.panel, clinic.truth, "quick", seed)
+    table = pd.concat([_of_rating(asked, name, LEVEL)[0] for name in (asked.process, asked.outcome)], ignore_index=True)
+    table = with_truth(table, true_values(clinic.truth.options, clinic.panel, table)).dropna(subset=["truth"])
+    table["quantity"] = table["rating"] + ": " + table["quantity"]
+    return table[["quantity", "estimate", "lower", "upper", "truth"]].to_dict("records")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(run))
