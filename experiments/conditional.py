@@ -94,8 +94,9 @@ def window_effect(found: PanelDynamics, grid: Grid, errors: Errors) -> Estimate 
 def condition_effect(found: PanelDynamics, grid: Grid, condition: Floats) -> Estimate | None:
     """Change of the effect per unit of a condition that is known before the rating.
 
-    y[t+1] on y[t], alliance, condition, and the product of the alliance's deviation from the patient's mean with the
-    condition; patient's level, time and time × intake out; half-panel jackknife (Dhaene & Jochmans 2015, Review of
+    y[t+1] on y[t], alliance, condition, and the products of the alliance's deviation from the patient's mean with log
+    session (an effect that changes over treatment is not one of the condition) and with the condition; patient's level,
+    time and time × intake out; half-panel jackknife (Dhaene & Jochmans 2015, Review of
     Economic Studies 82, 991-1030).
 
     Parameters
@@ -129,21 +130,23 @@ def _with_product(steps: Transitions, condition: Floats) -> Transitions:
     alliance = steps.regressors[:, 1]
     n = np.bincount(steps.patient, minlength=steps.n_patients)
     mean = np.bincount(steps.patient, alliance, steps.n_patients) / np.maximum(n, 1)
-    product = (alliance - mean[steps.patient]) * (value - value.mean())
-    return replace(steps, regressors=np.column_stack([steps.regressors, value, product]))
+    state = alliance - mean[steps.patient]
+    phase = np.log1p(steps.position)
+    products = [state * (phase - phase.mean()), state * (value - value.mean())]
+    return replace(steps, regressors=np.column_stack([steps.regressors, value, *products]))
 
 
 def _product_slope(found: PanelDynamics, steps: Transitions) -> Estimate:
     m = moments(steps, found.x, projection(steps, detrend=False))
-    left, right = m.cross[:, :4, :4], m.cross[:, :4, 4]
+    left, right = m.cross[:, :5, :5], m.cross[:, :5, 5]
     whole = left.sum(axis=0)
     theta = np.linalg.lstsq(whole, right.sum(axis=0), rcond=1e-10)[0]
     score = right - left @ theta
     clusters: Ints = found.panel.clusters[m.within.who]
     n = int(found.panel.clusters.max()) + 1
-    per, hat = np.zeros((n, 4)), np.zeros((n, 4, 4))
+    per, hat = np.zeros((n, 5)), np.zeros((n, 5, 5))
     np.add.at(per, clusters, score)
     np.add.at(hat, clusters, left)
     rest = whole - hat + 1e-10 * np.diag(np.diag(whole))
-    influence = np.linalg.solve(rest, per[:, :, None])[:, 3, 0]
-    return Estimate(float(theta[3]), influence, len(m.within.who))
+    influence = np.linalg.solve(rest, per[:, :, None])[:, -1, 0]
+    return Estimate(float(theta[-1]), influence, len(m.within.who))

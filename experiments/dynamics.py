@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from features import Panel
 from personalize.effects import checks
 from personalize.effects.adjusted import Errors, impulse
-from personalize.effects.alliance_effect import baseline_table
+from personalize.effects.intake import baseline_table
 from personalize.effects.average import FEWEST_STEPS, Average, average_effect, combine_dynamics
 from personalize.effects.encode import Encoding, learn_encoding
 from personalize.effects.transitions import Floats, Grid, lay_grid, outcome_steps

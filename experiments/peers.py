@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.panel import Panel
-from personalize.effects.alliance_effect import baseline_table
+from personalize.effects.intake import baseline_table
 from personalize.effects.encode import learn_encoding
 from personalize.effects.transitions import lay_grid, outcome_steps
 
@@ -87,7 +87,7 @@ def causal_forest(panel: Panel) -> PatientEffects:
     from sklearn.model_selection import GroupKFold
 
     r = rows(panel)
-    small = {"n_estimators": 100, "learning_rate": 0.05, "num_leaves": 15, "verbose": -1, "n_jobs": 2}
+    small = {"n_estimators": 100, "learning_rate": 0.05, "num_leaves": 15, "verbose": -1, "n_jobs": 1}
     forest = CausalForestDML(
         model_y=lgb.LGBMRegressor(**small),
         model_t=lgb.LGBMRegressor(**small),
@@ -107,9 +107,11 @@ def shap_slope(panel: Panel) -> PatientEffects:
     """LightGBM on the next outcome, then the slope of the alliance's TreeSHAP value on the alliance, per patient."""
     r = rows(panel)
     design = np.column_stack([r.a, r.lag, r.log_session, r.x])
-    model = lgb.LGBMRegressor(n_estimators=300, learning_rate=0.05, num_leaves=15, min_child_samples=40, verbose=-1)
+    model = lgb.LGBMRegressor(
+        n_estimators=300, learning_rate=0.05, num_leaves=15, min_child_samples=40, verbose=-1, n_jobs=1
+    )
     model.fit(design, r.y)
-    value = model.booster_.predict(design, pred_contrib=True)[:, 0]
+    value = np.asarray(model.booster_.predict(design, pred_contrib=True, num_threads=1))[:, 0]
     bottom = np.bincount(r.who, r.a**2, panel.n_patients)
     pooled = (r.a @ value) / (r.a @ r.a)
     return PatientEffects(

@@ -14,16 +14,15 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-
+from experiments.forecast_accuracy import fit_gpboost
 from personalize.simulate import simulate_clinic
+from personalize.trajectories.clock import Clock
 from personalize.trajectories.encoder import Encoder, feature_rows
 from personalize.trajectories.forecast import TrajectoryForecaster
-from personalize.trajectories.clock import Clock
 from personalize.trajectories.landmarks import all_landmarks
+from personalize.trajectories.query import intake_columns
 
 SESSIONS = 12
-GPBOOST_ROUNDS = 100
 
 
 def measure(n_patients: int, seed: int, jobs: int) -> dict[str, float]:
@@ -49,27 +48,14 @@ def measure(n_patients: int, seed: int, jobs: int) -> dict[str, float]:
 
 
 def measure_gpboost(n_patients: int, seed: int, jobs: int) -> dict[str, float]:
-    """Fit GPBoost's trees with a random intercept and slope a patient to every session, once."""
-    import gpboost
-
+    """Fit GPBoost to the same panel, once: no folds, no calibration."""
     panel = simulate_clinic("nonlinear", n_patients=n_patients, n_sessions=SESSIONS, random_state=seed).panel
     landmarks = all_landmarks(panel, Clock.of(panel))
     table = feature_rows(landmarks)
-    inputs = Encoder.of(panel, table).read(table)
-    known = np.isfinite(panel.outcome)
-    # a session's own features would give its outcome away: it is regressed on intake and time
-    intake = inputs[landmarks.row < 0][panel.patient_index]
-    design = np.column_stack([intake, panel.time, np.log(panel.time)])[known]
+    encoder = Encoder.of(panel, table)
+    intake = encoder.read(table)[landmarks.row < 0][:, intake_columns(encoder)]
     begin = time.perf_counter()
-    effects = gpboost.GPModel(
-        group_data=panel.patient_index[known],
-        group_rand_coef_data=np.log(panel.time[known]),
-        ind_effect_group_rand_coef=[1],
-        likelihood="gaussian",
-    )
-    data = gpboost.Dataset(design, panel.outcome[known])
-    settings = {"learning_rate": 0.05, "num_leaves": 15, "num_threads": jobs, "verbose": -1}
-    gpboost.train(params=settings, train_set=data, gp_model=effects, num_boost_round=GPBOOST_ROUNDS)
+    fit_gpboost(panel, intake.astype(float), jobs)
     return {"patients": n_patients, "gpboost_seconds": time.perf_counter() - begin}
 
 

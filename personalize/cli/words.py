@@ -71,9 +71,10 @@ def patient_in_words(results: Results, who: Any) -> str:
     own = hinge[hinge[patient].map(str) == str(who)].iloc[0]
     lines.append(f"  {own['verdict']}. {_text(own['why'])}")
     if own["benefit"] == own["benefit"]:
+        low, high = own["benefit_lower"], own["benefit_upper"]
         lines.append(
-            f"  If the alliance were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points of "
-            f"improvement after four sessions ({own['benefit_lower']:+.1f} to {own['benefit_upper']:+.1f}); observational data."
+            f"  If the alliance were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points of improvement "
+            f"after four sessions ({low:+.1f} to {high:+.1f}). Observational data."
         )
     else:
         lines.append(f"  {_text(own['reason'])}")

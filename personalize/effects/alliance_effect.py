@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -13,17 +12,15 @@ from sklearn.base import BaseEstimator
 from features.errors import NotEnoughData, NotFitted, PanelError
 from features.panel import Panel
 from personalize.effects import checks, sensitivity, storage
-from personalize.effects.adjusted import Dynamics, Errors
-from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average, average_effect, combine_dynamics
-from personalize.effects.encode import Encoding, learn_encoding
-from personalize.effects.heterogeneity import test_any, test_baseline
+from personalize.effects.adjusted import Errors
+from personalize.effects.first_stage import FirstStage, first_stage
+from personalize.effects.intake import therapist_table
 from personalize.effects.moderators import FEWEST_PATIENTS, Moderators, fit_moderators
-from personalize.effects.own_slopes import OwnSlopes, mean_slope, moment_heterogeneity, own_slopes
+from personalize.effects.own_slopes import OwnSlopes
 from personalize.effects.shrinkage import Posterior, draw, mixture_quantile, shrink, summarise
 from personalize.effects.tables import average_table, effects_table, heterogeneity_table
-from personalize.effects.transitions import Floats, Ints, lay_grid, outcome_steps
+from personalize.effects.transitions import Floats, Ints
 from personalize.effects.validation import orthogonal_scores, validation_table
-from personalize.effects.within import moments, projection
 
 TOP_DRAWS = 400
 
@@ -105,56 +102,32 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         checks.panel(panel)
         notes: list[str] = []
         errors = checks.measurement_errors(panel, self.alliance_sem, self.alliance_reliability, self.outcome_sem, notes)
-        table = baseline_table(panel)
-        encoding = learn_encoding(table)
-        x = encoding.matrix(table)
-        grid = lay_grid(panel)
-        steps = outcome_steps(grid, panel.timing).at_least(FEWEST_STEPS)
-        still = checks.transitions(panel, grid, steps, notes)
-        clusters = checks.clusters(panel, notes)
-        average = average_effect(grid, panel.timing, x, clusters, errors, lagged_outcome=self.lagged_outcome)
-        dynamics = combine_dynamics(average)
-        checks.reliability(panel, average, errors)
-        short = float(np.median(steps.counts[steps.counts > 0])) < FEWEST_TO_CORRECT
-        checks.short(panel, average, short, notes)
+        first = first_stage(panel, errors, lagged_outcome=self.lagged_outcome, seed=self.random_state, notes=notes)
+        x, slopes, average = first.x, first.slopes, first.average
 
-        penalty = dynamics.noise / max(average.growth_variance, 1e-9)
-        m = moments(steps, x, projection(steps, detrend=True, penalty=penalty))
-        slopes = own_slopes(m, dynamics, errors, corrected=average.corrected)
-        idle = still[slopes.who]
-        slopes = replace(
-            slopes, slope=np.where(idle, np.nan, slopes.slope), variance=np.where(idle, np.inf, slopes.variance)
-        )
-        slopes = replace(slopes, slope=slopes.slope + average.estimate - mean_slope(slopes))
-        known = np.isfinite(slopes.variance)
-
-        moderators = self._moderators(x, slopes, panel.clusters, notes)
+        moderators = self._moderators(first, panel.clusters, notes)
         b, v, tau = self._per_patient(panel.n_patients, x, slopes, moderators)
         posterior = shrink(
             b, v, tau, panel.clusters, average_variance=average.variance, has_therapists=panel.n_therapists > 1
         )
-        any_test = test_any(steps, m, slopes, dynamics, seed=self.random_state)
-        weight = 1.0 / (slopes.variance[known] + moment_heterogeneity(slopes))
-        base_test = test_baseline(
-            x[slopes.who[known]], slopes.slope[known], weight, panel.clusters[slopes.who[known]], seed=self.random_state
+        self._adopt(panel, first, moderators, posterior, errors, (b, v, tau, x))
+        self.heterogeneity_ = heterogeneity_table(
+            first.any_test, first.baseline_test, posterior, tau, checks.LEVEL_OF_TEST
         )
-        self._adopt(panel, encoding, moderators, posterior, average, dynamics, slopes, errors, (b, v, tau, x))
-        self.heterogeneity_ = heterogeneity_table(any_test, base_test, posterior, tau, checks.LEVEL_OF_TEST)
         self.average_ = average_table(average, slopes, panel, self.level)
         self.persistence_ = pd.Series({"estimate": average.pair[0], "se": float(np.sqrt(average.covariance[0, 0]))})
         self.notes_ = notes
-        self.effects_ = effects_table(self, panel, steps.counts, mixture_quantile, self._top_fifth())
+        self.effects_ = effects_table(self, panel, first.counts, mixture_quantile, self._top_fifth())
         return self
 
-    def _moderators(self, x: Floats, slopes: OwnSlopes, clusters: Ints, notes: list[str]) -> Moderators | None:
-        known = np.isfinite(slopes.variance)
-        if x.shape[1] == 0 or known.sum() < FEWEST_PATIENTS:
-            why = "no intake columns that vary" if x.shape[1] == 0 else f"fewer than {FEWEST_PATIENTS} patients"
+    def _moderators(self, first: FirstStage, clusters: Ints, notes: list[str]) -> Moderators | None:
+        who = first.who
+        if first.x.shape[1] == 0 or len(who) < FEWEST_PATIENTS:
+            why = "no intake columns that vary" if first.x.shape[1] == 0 else f"fewer than {FEWEST_PATIENTS} patients"
             notes.append(f"Moderators were not estimated ({why}); patients differ only by their own sessions.")
             return None
-        weight = 1.0 / (slopes.variance[known] + moment_heterogeneity(slopes))
-        who = slopes.who[known]
-        return fit_moderators(x[who], slopes.slope[known], weight, clusters[who], seed=self.random_state)
+        b = first.slopes.slope[first.known]
+        return fit_moderators(first.x[who], b, first.weight, clusters[who], seed=self.random_state)
 
     @staticmethod
     def _per_patient(
@@ -173,29 +146,23 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     def _adopt(
         self,
         panel: Panel,
-        encoding: Encoding,
+        first: FirstStage,
         moderators: Moderators | None,
         posterior: Posterior,
-        average: Average,
-        dynamics: Dynamics,
-        slopes: OwnSlopes,
         errors: Errors,
         arrays: tuple[Floats, Floats, Floats, Floats],
     ) -> None:
         self._panel = panel
-        self._average, self._slopes, self._errors, self._dynamics = average, slopes, errors, dynamics
-        self.encoding_, self.moderators_, self.posterior_ = encoding, moderators, posterior
+        self._errors, self._average_covariance = errors, first.average.covariance
+        self._therapist_table = therapist_table(panel)
+        self.encoding_, self.moderators_, self.posterior_ = first.encoding, moderators, posterior
         self.own_slope_, self.own_variance_, self.baseline_prediction_, self._x = arrays
         self.clusters_ = panel.clusters
         self.patient_ids_ = panel.patient_ids
         self.therapist_ids_ = [t.item() if hasattr(t, "item") else t for t in panel.therapist_ids]
         self.columns_ = panel.columns
         self.better_ = panel.better
-        trace = average.kept.moments.within.trace
-        spread = average.kept.moments.cross[:, 1, 1].sum() - errors.alliance**2 * trace.sum()
-        self.state_sd_ = float(np.sqrt(max(spread / trace.sum(), 0.0)))
-        # moments are partialled out; what the reader calls the within-patient SD is that of the ratings themselves
-        self.state_sd_ = checks.within_sd(panel, errors.alliance) or self.state_sd_
+        self.state_sd_ = checks.within_sd(panel, errors.alliance)
 
     def _fitted(self) -> None:
         if not hasattr(self, "posterior_"):
@@ -239,7 +206,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     @property
     def average_covariance_(self) -> Floats:
         """Covariance of (ρ, average effect), shape (2, 2)."""
-        return self._average_covariance if hasattr(self, "_average_covariance") else self._average.covariance
+        return self._average_covariance
 
     def _top_fifth(self) -> Floats:
         """Probability of being among the fifth with the largest benefit; NaN where patients are not shown to differ."""
@@ -317,7 +284,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     @property
     def therapist_table_(self) -> pd.DataFrame:
         """Therapist characteristics under the names the moderators use."""
-        return self._therapist_table if hasattr(self, "_therapist_table") else therapist_table(self._panel)
+        return self._therapist_table
 
     def moderator_contributions(self, patients: pd.DataFrame | None = None) -> pd.DataFrame:
         """Shapley contributions of each intake column to the baseline part of each patient's effect.
@@ -396,24 +363,3 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "posterior_")
-
-
-def therapist_table(panel: Panel) -> pd.DataFrame:
-    """Therapist characteristics, columns prefixed ``therapist_``."""
-    return panel.therapists.rename(columns=lambda name: f"therapist_{name}")
-
-
-def baseline_table(panel: Panel) -> pd.DataFrame:
-    """Intake columns of each patient and, prefixed ``therapist_``, those of the patient's therapist."""
-    staff = therapist_table(panel)
-    if not len(staff.columns):
-        return panel.patients
-    joined = staff.iloc[np.maximum(panel.therapist_index, 0)].copy() if len(staff) else staff
-    joined.index = panel.patient_ids
-    untreated = panel.therapist_index < 0
-    if untreated.any():
-        joined = joined.astype(object)
-        joined.loc[untreated] = None
-        joined = joined.infer_objects()
-    twice = [name for name in joined.columns if name in panel.patients.columns]
-    return panel.patients.join(joined.drop(columns=twice))

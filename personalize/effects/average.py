@@ -174,6 +174,8 @@ def average_effect(
 def combine_dynamics(average: Average) -> Dynamics:
     """Dynamics that own slopes are built with: the two passes, weighted as the average is."""
     kept = average.kept.dynamics
+    if not average.corrected:
+        return replace(kept, theta=kept.uncorrected)
     if average.removed is None:
         return kept
     removed, w = average.removed.dynamics, average.weight_kept

@@ -122,9 +122,9 @@ def transitions(panel: Panel, grid: Grid, steps: Transitions, notes: list[str]) 
     usable = int((counts > 0).sum())
     if usable < FEWEST_WITH_STEPS:
         raise NotEnoughData(
-            f"{panel.names['sessions']}: {usable} patients have {FEWEST_STEPS + 1} usable consecutive sessions (outcome "
-            f"and alliance rated); at least {FEWEST_WITH_STEPS} such patients are needed to estimate an effect of "
-            "change within patients."
+            f"{panel.names['sessions']}: {usable} patients have {FEWEST_STEPS + 1} usable consecutive sessions "
+            f"(outcome and alliance rated); at least {FEWEST_WITH_STEPS} such patients are needed to estimate the "
+            "effect of change within patients."
         )
     out = panel.patient_ids[counts == 0]
     if len(out):

@@ -100,7 +100,7 @@ def _within(
         return [("none", None, "fewer than 10 patients have enough consecutive sessions")]
     full = _naive(steps, x, clusters, errors, detrend=detrend, lagged=lagged)
     out: list[tuple[str, Estimate | None, str]] = [("none", full, "")]
-    out.append(_half_panel(steps, x, clusters, errors, detrend=detrend, lagged=lagged))
+    out.append(half_panel(steps, x, clusters, errors, detrend=detrend, lagged=lagged))
     if lag == 1:
         one = run_pass(laid, timing, x, clusters, errors, detrend=detrend, lagged_outcome=lagged)
         note = "" if one.dynamics.converged else "no admissible solution; one-step correction"
@@ -135,7 +135,7 @@ def _solve_naive(m: Moments, clusters: NDArray[np.intp], errors: Errors, *, lagg
     return Estimate(float(theta[-1]), influence[:, -1], len(m.within.who), len(m.within.group))
 
 
-def _half_panel(
+def half_panel(
     steps: Transitions, x: Floats, clusters: NDArray[np.intp], errors: Errors, *, detrend: bool, lagged: bool
 ) -> tuple[str, Estimate | None, str]:
     """2·full − mean(halves) (Dhaene & Jochmans 2015, Rev. Econ. Stud. 82, 991); halves by order within patient."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.errors import NotEnoughData
 from features.panel import Panel
-from personalize.effects.alliance_effect import baseline_table
+from personalize.effects.intake import baseline_table
 from personalize.effects.validation import orthogonal_scores
 from personalize.explain.honest_tree import honest_tree
 

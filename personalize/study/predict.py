@@ -116,9 +116,15 @@ def write_prediction(
         about = _about(results, given, panel)
         with stages("Report"):
             # no ranking: new patients among themselves say nothing of who hinges most
-            given_up = {"hinge": None, "effects": None}
             report = gather(
-                panel, results.forecaster, results.effect, notes=made.notes, run=about, evaluate=False, **given_up
+                panel,
+                results.forecaster,
+                results.effect,
+                notes=made.notes,
+                run=about,
+                evaluate=False,
+                hinge=None,
+                effects=None,
             )
             write_report(partial, report)
         write_json(partial / "run.json", {**about, "seconds": stages.seconds})

@@ -50,9 +50,7 @@ def evaluate(
         of the interval; coverage by fifth of severity (``group``); path_coverage, path_width and pointwise_width of the
         band (horizon "path").
     """
-    held = held_out(
-        forecaster, panel, landmarks=landmarks, horizons=horizons, baselines=baselines, refit=refit
-    )
+    held = held_out(forecaster, panel, landmarks=landmarks, horizons=horizons, baselines=baselines, refit=refit)
     return summarise(held, n_bootstrap=n_bootstrap, random_state=forecaster.random_state)
 
 

@@ -50,7 +50,9 @@ def test_a_forecast_never_moves_when_a_later_session_changes(seen):
     sessions = panel.sessions.copy()
     later = panel.occasion >= seen
     for column in ("symptoms", "alliance"):
-        sessions.loc[later, column] = rng.permutation(sessions.loc[later, column].to_numpy()) + rng.normal(0, 9, later.sum())
+        sessions.loc[later, column] = rng.permutation(sessions.loc[later, column].to_numpy()) + rng.normal(
+            0, 9, later.sum()
+        )
     patients = panel.patients.reset_index()
     patients["therapist_id"] = panel.therapist_ids[panel.therapist_index]
     changed = Panel(sessions, patients, panel.therapists.reset_index(), columns=panel.columns)
@@ -61,7 +63,9 @@ def test_a_forecast_never_moves_when_a_later_session_changes(seen):
         landmarks = all_landmarks(other, model.clock)
         targets = observed_targets(all_landmarks(panel, model.clock), model.clock)
         targets = targets.take(landmarks.seen[targets.landmark] == seen)
-        forecasts.append(model.calibration.distribution(model.query(landmarks, targets), np.array([0.1, 0.9]), model.limits))
+        forecasts.append(
+            model.calibration.distribution(model.query(landmarks, targets), np.array([0.1, 0.9]), model.limits)
+        )
     pd.testing.assert_frame_equal(*forecasts, check_exact=True)
 
 

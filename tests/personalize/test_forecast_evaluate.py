@@ -55,7 +55,9 @@ def test_error_of_the_last_observation_by_hand(table):
 
 def test_overall_is_the_mean_of_the_cells(table):
     own = table[(table["forecaster"] == "forecaster") & (table["metric"] == "crps")]
-    assert own.loc[own["landmark"] == 0, "estimate"].item() == pytest.approx(own.loc[own["landmark"] > 0, "estimate"].mean())
+    assert own.loc[own["landmark"] == 0, "estimate"].item() == pytest.approx(
+        own.loc[own["landmark"] > 0, "estimate"].mean()
+    )
 
 
 def test_the_forecaster_beats_the_last_observation(held):

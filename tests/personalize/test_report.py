@@ -12,6 +12,7 @@ import pytest
 
 from features import Columns, Panel
 from features.errors import OptionError
+from personalize.effects.alliance_effect import AllianceEffect
 from personalize.report import ReportInputs, gather, write_patient, write_report
 from personalize.report.blocks import table
 from personalize.report.glossary import with_terms
@@ -130,9 +131,14 @@ def test_bare_panel_without_models_or_therapists(tmp_path):
 def test_words_follow_the_process_column(tmp_path):
     sessions = fitted().panel.sessions.rename(columns={"alliance": "drug_level"})
     panel = Panel(sessions, columns=Columns(outcome="symptoms", alliance="drug_level"), better="low")
-    text = write_report(tmp_path, gather(panel)).read_text(encoding="utf-8")
+    made = gather(panel, effect=AllianceEffect(random_state=0).fit(panel), evaluate=False)
+    text = write_report(tmp_path, replace(made, notes=())).read_text(encoding="utf-8")
     assert "Who hinges on drug_level" in text
-    visible = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text.split('<section id="limits"')[0], flags=re.S)
+    assert "The average effect of drug_level on the next session" in text
+    said = re.sub(
+        r'<section id="(?:limits|appendix)".*?</section>', "", text, flags=re.S
+    )  # they speak of the literature
+    visible = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", said, flags=re.S)
     assert not re.search(r"\balliance\b", visible)
 
 

@@ -18,8 +18,8 @@ ASSUMPTIONS = (
 )
 
 LEFT_OUT = (
-    "So this report says nothing of whether patients differ, of who hinges and for whom, and nobody is ranked; there is no "
-    "slider on the patients' pages."
+    "So this report says nothing of whether patients differ, of who hinges and for whom, and nobody is ranked; there "
+    "is no slider on the patients' pages."
 )
 
 

@@ -1,0 +1,111 @@
+"""Everything before moderators: average effect, own slopes, and the two tests of heterogeneity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from features.panel import Panel
+from personalize.effects import checks
+from personalize.effects.adjusted import Dynamics, Errors
+from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average, average_effect, combine_dynamics
+from personalize.effects.encode import Encoding, learn_encoding
+from personalize.effects.heterogeneity import Test, test_any, test_baseline
+from personalize.effects.intake import baseline_table
+from personalize.effects.own_slopes import OwnSlopes, mean_slope, moment_heterogeneity, own_slopes
+from personalize.effects.transitions import Floats, Ints, lay_grid, outcome_steps
+from personalize.effects.within import moments, projection
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """What the later stages stand on.
+
+    Attributes
+    ----------
+    encoding : Encoding
+        How intake became ``x``, array of shape (n_patients, p).
+    average : Average
+    dynamics : Dynamics
+        Both passes combined.
+    slopes : OwnSlopes
+        Centred at the average effect.
+    weight : array of shape (n_known,)
+        1 / (v_i + ω²) of patients with a slope; ``known`` says which of ``slopes`` they are.
+    counts : int array of shape (n_patients,)
+        Usable transitions.
+    any_test, baseline_test : Test
+    """
+
+    encoding: Encoding
+    x: Floats
+    average: Average
+    dynamics: Dynamics
+    slopes: OwnSlopes
+    known: np.ndarray
+    weight: Floats
+    counts: Ints
+    any_test: Test
+    baseline_test: Test
+
+    @property
+    def who(self) -> Ints:
+        """Rows of the panel's patients who have a slope."""
+        return self.slopes.who[self.known]
+
+
+def first_stage(
+    panel: Panel, errors: Errors, *, lagged_outcome: bool = True, seed: int = 0, notes: list[str] | None = None
+) -> FirstStage:
+    """Estimate the average effect and own slopes, and test whether patients differ.
+
+    Parameters
+    ----------
+    panel : Panel
+    errors : Errors
+        Standard errors of measurement.
+    lagged_outcome : bool
+    seed : int
+    notes : list of str, optional
+        Takes exclusions and warnings.
+    """
+    notes = [] if notes is None else notes
+    table = baseline_table(panel)
+    encoding = learn_encoding(table)
+    x = encoding.matrix(table)
+    grid = lay_grid(panel)
+    steps = outcome_steps(grid, panel.timing).at_least(FEWEST_STEPS)
+    still = checks.transitions(panel, grid, steps, notes)
+    clusters = checks.clusters(panel, notes)
+    average = average_effect(grid, panel.timing, x, clusters, errors, lagged_outcome=lagged_outcome)
+    dynamics = combine_dynamics(average)
+    checks.reliability(panel, average, errors)
+    short = float(np.median(steps.counts[steps.counts > 0])) < FEWEST_TO_CORRECT
+    checks.short(panel, average, short, notes)
+
+    # own slopes with individual trends shrunken by their own variance
+    penalty = dynamics.noise / max(average.growth_variance, 1e-9)
+    m = moments(steps, x, projection(steps, detrend=True, penalty=penalty))
+    slopes = own_slopes(m, dynamics, errors, corrected=average.corrected)
+    idle = still[slopes.who]
+    slopes = replace(
+        slopes, slope=np.where(idle, np.nan, slopes.slope), variance=np.where(idle, np.inf, slopes.variance)
+    )
+    slopes = replace(slopes, slope=slopes.slope + average.estimate - mean_slope(slopes))
+
+    known = np.isfinite(slopes.variance)
+    weight = 1.0 / (slopes.variance[known] + moment_heterogeneity(slopes))
+    who = slopes.who[known]
+    return FirstStage(
+        encoding=encoding,
+        x=x,
+        average=average,
+        dynamics=dynamics,
+        slopes=slopes,
+        known=known,
+        weight=weight,
+        counts=steps.counts,
+        any_test=test_any(steps, m, slopes, dynamics, seed=seed),
+        baseline_test=test_baseline(x[who], slopes.slope[known], weight, panel.clusters[who], seed=seed),
+    )

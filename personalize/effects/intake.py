@@ -1,0 +1,29 @@
+"""Intake tables of patients and of their therapists, as one table a patient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from features.panel import Panel
+
+
+def therapist_table(panel: Panel) -> pd.DataFrame:
+    """Therapist characteristics, columns prefixed ``therapist_``."""
+    return panel.therapists.rename(columns=lambda name: f"therapist_{name}")
+
+
+def baseline_table(panel: Panel) -> pd.DataFrame:
+    """Intake columns of each patient and, prefixed ``therapist_``, those of the patient's therapist."""
+    staff = therapist_table(panel)
+    if not len(staff.columns):
+        return panel.patients
+    joined = staff.iloc[np.maximum(panel.therapist_index, 0)].copy() if len(staff) else staff
+    joined.index = panel.patient_ids
+    untreated = panel.therapist_index < 0
+    if untreated.any():
+        joined = joined.astype(object)
+        joined.loc[untreated] = None
+        joined = joined.infer_objects()
+    twice = [name for name in joined.columns if name in panel.patients.columns]
+    return panel.patients.join(joined.drop(columns=twice))
