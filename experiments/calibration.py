@@ -116,7 +116,10 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     held = ((frame["lower"] <= frame["truth"]) & (frame["truth"] <= frame["upper"])).astype(float)
     away = ((frame["lower"] > 0) | (frame["upper"] < 0)).astype(float).where(bounded)
     frame = frame.assign(
-        bias=error, squared=error**2, coverage=held.where(bounded & frame["truth"].notna()), found=frame["found"].fillna(away)
+        bias=error,
+        squared=error**2,
+        coverage=held.where(bounded & frame["truth"].notna()),
+        found=frame["found"].fillna(away),
     )
     by = frame.groupby(["scenario", "quantity"], sort=False)
     out = by[["truth", "estimate", "bias"]].mean()

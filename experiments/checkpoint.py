@@ -81,7 +81,11 @@ class Checkpoint:
         if not whole or "settings" not in whole[0]:
             raise FileError(f"{path}: is not a checkpoint of an experiment; name another file, or remove it.")
         if whole[0]["settings"] != self.settings:
-            apart = [k for k in {**whole[0]["settings"], **self.settings} if whole[0]["settings"].get(k) != self.settings.get(k)]
+            apart = [
+                k
+                for k in {**whole[0]["settings"], **self.settings}
+                if whole[0]["settings"].get(k) != self.settings.get(k)
+            ]
             raise FileError(
                 f"{path}: holds a run with other settings ({listed(apart)} differ); give the same settings to continue "
                 "it, or another file to start anew."
@@ -179,6 +183,8 @@ def _lines(path: Path) -> tuple[list[dict[str, Any]], int | None]:
                     return whole, at
                 whole.append(json.loads(raw))
             except ValueError:
-                raise FileError(f"{path}: line {len(whole) + 1} is damaged; remove that line to continue the run.") from None
+                raise FileError(
+                    f"{path}: line {len(whole) + 1} is damaged; remove that line to continue the run."
+                ) from None
             at += len(raw)
     return whole, None

@@ -31,7 +31,9 @@ class Estimate:
 
     def minus(self, other: Estimate) -> Estimate:
         """Difference of two estimates on the same clusters."""
-        return Estimate(self.value - other.value, self.influence - other.influence, min(self.n_patients, other.n_patients))
+        return Estimate(
+            self.value - other.value, self.influence - other.influence, min(self.n_patients, other.n_patients)
+        )
 
 
 def window_grid(grid: Grid, start: int, stop: int) -> Grid:
@@ -69,7 +71,9 @@ def window_effect(found: PanelDynamics, grid: Grid, errors: Errors) -> Estimate 
     dynamics = combine_dynamics(found.average)
 
     def pooled(theta: Floats) -> tuple[float, OwnSlopes]:
-        own = own_slopes(m, replace(dynamics, theta=theta, uncorrected=theta), errors, corrected=found.average.corrected)
+        own = own_slopes(
+            m, replace(dynamics, theta=theta, uncorrected=theta), errors, corrected=found.average.corrected
+        )
         moving = np.isfinite(own.slope)
         return float(own.spread[moving] @ own.slope[moving] / own.spread[moving].sum()), own
 
@@ -80,7 +84,7 @@ def window_effect(found: PanelDynamics, grid: Grid, errors: Errors) -> Estimate 
     n = len(found.influence)
     moving = np.isfinite(own.slope)
     score = np.where(moving, own.spread * (np.where(moving, own.slope, 0.0) - value), 0.0)
-    cluster = found.panel.clusters[m.within.who]
+    cluster = found.clusters[m.within.who]
     total = own.spread[moving].sum() - np.bincount(cluster, np.where(moving, own.spread, 0.0), n)
     influence = np.bincount(cluster, score, n) / total
     for k in (RHO, PHI, KAPPA0, KAPPA1):
@@ -142,8 +146,8 @@ def _product_slope(found: PanelDynamics, steps: Transitions) -> Estimate:
     whole = left.sum(axis=0)
     theta = np.linalg.lstsq(whole, right.sum(axis=0), rcond=1e-10)[0]
     score = right - left @ theta
-    clusters: Ints = found.panel.clusters[m.within.who]
-    n = int(found.panel.clusters.max()) + 1
+    clusters: Ints = found.clusters[m.within.who]
+    n = int(found.clusters.max()) + 1
     per, hat = np.zeros((n, 5)), np.zeros((n, 5, 5))
     np.add.at(per, clusters, score)
     np.add.at(hat, clusters, left)

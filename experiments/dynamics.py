@@ -11,10 +11,10 @@ from scipy.stats import t as student
 from features import Panel
 from personalize.effects import checks
 from personalize.effects.adjusted import Errors, impulse
-from personalize.effects.intake import baseline_table
 from personalize.effects.average import FEWEST_STEPS, Average, average_effect, combine_dynamics
 from personalize.effects.encode import Encoding, learn_encoding
-from personalize.effects.transitions import Floats, Grid, lay_grid, outcome_steps
+from personalize.effects.intake import baseline_table
+from personalize.effects.transitions import Floats, Grid, Ints, lay_grid, outcome_steps
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class PanelDynamics:
     x : array of shape (n_patients, p)
         Encoded intake of patients and therapists.
     grid : Grid
+    clusters : int array of shape (n_patients,)
+        What standard errors count: therapists, or patients where there are too few therapists.
     average : Average
     theta : array of shape (5,)
         ρ, β, φ, κ0, κ1.
@@ -40,6 +42,7 @@ class PanelDynamics:
     encoding: Encoding
     x: Floats
     grid: Grid
+    clusters: Ints
     average: Average
     theta: Floats
     influence: Floats
@@ -80,9 +83,10 @@ def panel_dynamics(panel: Panel, errors: Errors | None = None) -> PanelDynamics:
     x = encoding.matrix(table)
     grid = lay_grid(panel)
     checks.transitions(panel, grid, outcome_steps(grid, panel.timing).at_least(FEWEST_STEPS), [])
-    average = average_effect(grid, panel.timing, x, panel.clusters, errors)
+    clusters = checks.clusters(panel, [])
+    average = average_effect(grid, panel.timing, x, clusters, errors)
     theta, influence, covariance = whole_system(average)
-    return PanelDynamics(panel, encoding, x, grid, average, theta, influence, covariance)
+    return PanelDynamics(panel, encoding, x, grid, clusters, average, theta, influence, covariance)
 
 
 def whole_system(average: Average) -> tuple[Floats, Floats, Floats]:

@@ -5,6 +5,7 @@ Run ``python -m experiments.for_whom``; ``--help`` lists the options.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from experiments.result import ExperimentResult, check_row, with_truth
 from features.errors import NotEnoughData
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.heterogeneity import test_baseline
-from personalize.effects.own_slopes import moment_heterogeneity
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.validation import orthogonal_scores
 from personalize.simulate import SimulatedClinic, Truth
@@ -61,7 +61,7 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
             f"{panel.names['patients']}: for whom cannot be asked without moderators ({effect.notes_[-1]}) At least 40 "
             "patients with three usable consecutive sessions and one intake column that varies are needed."
         )
-    valid = effect.validate()
+    valid = validated(effect)
     known = np.isfinite(effect.own_variance_)
     score, weight = scores(effect, known)
     tree = honest_tree(
@@ -78,6 +78,13 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
     return ExperimentResult("for-whom", CLAIM, table, sentence, pd.DataFrame([check]), figure, tuple(effect.notes_))
 
 
+def validated(effect: AllianceEffect) -> pd.DataFrame:
+    """`AllianceEffect.validate`; the calibration slope of a prediction that is the same for all is unknown, not a warning."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        return effect.validate()
+
+
 def scores(effect: AllianceEffect, known: Any) -> tuple[Floats, Floats]:
     """Orthogonal score of each patient with an own slope, and its precision."""
     moderators = effect.moderators_
@@ -85,7 +92,12 @@ def scores(effect: AllianceEffect, known: Any) -> tuple[Floats, Floats]:
     b, v = effect.own_slope_[known], effect.own_variance_[known]
     tau = effect.baseline_prediction_[known] + effect.average_["estimate"]
     score = orthogonal_scores(b, 1.0 / v, tau, effect._x[known], moderators.fold)
-    return score, 1.0 / (v + moment_heterogeneity(effect._slopes))
+    return score, precision(effect, known)
+
+
+def precision(effect: AllianceEffect, known: Any) -> Floats:
+    """1 / (v_i + variance of effects) of patients with an own slope."""
+    return np.asarray(1.0 / (effect.own_variance_[known] + float(effect.heterogeneity_["sd_total"]) ** 2))
 
 
 def _table(effect: AllianceEffect, valid: pd.DataFrame, leaves: pd.DataFrame, level: float) -> pd.DataFrame:
@@ -117,7 +129,7 @@ def moderator_rows(effect: AllianceEffect, level: float) -> list[dict[str, Any]]
     """
     known = np.isfinite(effect.own_variance_)
     b = effect.own_slope_[known]
-    w = 1.0 / (effect.own_variance_[known] + moment_heterogeneity(effect._slopes))
+    w = precision(effect, known)
     cluster = effect.clusters_[known]
     rows = []
     for k, name in enumerate(effect.encoding_.names):
@@ -200,7 +212,7 @@ def dealt_out(effect: AllianceEffect, known: Any, n: int, seed: int) -> dict[str
     rng = np.random.default_rng(seed)
     x, cluster = effect._x[known], effect.clusters_[known]
     b = effect.own_slope_[known]
-    w = 1.0 / (effect.own_variance_[known] + moment_heterogeneity(effect._slopes))
+    w = precision(effect, known)
     p = np.empty(n)
     for k in range(n):
         order = rng.permutation(len(b))
@@ -267,7 +279,7 @@ def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
     known = np.isfinite(effect.own_variance_)
     h = effect.heterogeneity_
     real = clinic.truth.patients["effect"]
-    valid = effect.validate().set_index("statistic")
+    valid = validated(effect).set_index("statistic")
     fifths = true_fifths(effect, clinic.truth, known)
     out: list[dict[str, Any]] = [
         {"quantity": "average effect", **_three(effect.average_), "truth": clinic.truth.average_effect},
@@ -292,10 +304,14 @@ def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
         {"quantity": "first fifth", **_three(valid.loc["gates"].iloc[0]), "truth": fifths[0]},
     ]
     out += [
-        {"quantity": row["quantity"], "estimate": row["estimate"]} for _, row in recovery(effect, clinic.truth).iterrows()
+        {"quantity": row["quantity"], "estimate": row["estimate"]}
+        for _, row in recovery(effect, clinic.truth).iterrows()
     ]
     placebo = dealt_out(effect, known, 1, seed)
-    return [*out, {"quantity": "placebo: slopes dealt out", "estimate": placebo["estimate"], "found": placebo["estimate"]}]
+    return [
+        *out,
+        {"quantity": "placebo: slopes dealt out", "estimate": placebo["estimate"], "found": placebo["estimate"]},
+    ]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from personalize.simulate import simulate_clinic
 from personalize.trajectories.calibration import calibration_table
 from personalize.trajectories.compare import compare
 from personalize.trajectories.distribution import QUANTILES, quantile_name
-from personalize.trajectories.evaluate import summarise
+from personalize.trajectories.evaluate import scores, summarise
 from personalize.trajectories.forecast import TrajectoryForecaster
 from personalize.trajectories.held_out import FORECASTER, HeldOut, Peer, held_out
 from personalize.trajectories.members.growth import remaining_intervals
@@ -172,20 +172,26 @@ def accuracy_table(name: str, held: HeldOut, n_bootstrap: int) -> pd.DataFrame:
     return out.sort_values("crps").reset_index().assign(data=name)
 
 
-def coverage_tables(name: str, held: HeldOut) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Coverage of the forecaster's interval in every group, and of its path band."""
-    found = summarise(held, n_bootstrap=50)
-    own = found[found["forecaster"] == FORECASTER]
-    inside = own[(own["metric"] == "coverage")].drop(columns=["forecaster", "metric"]).assign(data=name)
-    path = own[own["horizon"] == "path"].pivot(index="landmark", columns="metric", values=["estimate", "n"])
-    flat = pd.DataFrame(
-        {
-            "path_coverage": path["estimate", "path_coverage"],
-            "width_ratio": path["estimate", "path_width"] / path["estimate", "pointwise_width"],
-            "n": path["n", "path_coverage"].astype(int),
-        }
-    )
-    return inside, flat.reset_index().assign(data=name)
+def coverage_table(name: str, held: HeldOut) -> pd.DataFrame:
+    """Coverage of the forecaster's interval by landmark, by horizon and by fifth of severity, taken one at a time."""
+    score = scores(held)
+    own = score[score["forecaster"] == FORECASTER]
+    out = []
+    for group in ("landmark", "horizon", "severity"):
+        for value, part in own[own["severity"] > 0].groupby(group, sort=False):
+            each = part.groupby("patient")["coverage"].mean()
+            error = 1.96 * each.std() / np.sqrt(len(each))
+            share = part["coverage"].mean()
+            out.append((name, group, value, share, share - error, share + error, len(each)))
+    return pd.DataFrame(out, columns=["data", "group", "value", "coverage", "lower", "upper", "patients"])
+
+
+def path_table(name: str, held: HeldOut) -> pd.DataFrame:
+    """How often the forecaster's band held the whole path, and how much wider than the interval it is."""
+    own = held.paths[held.paths["forecaster"] == FORECASTER].groupby("landmark")
+    ratio = own["width"].mean() / own["pointwise_width"].mean()
+    table = pd.DataFrame({"path_coverage": own["held"].mean(), "width_ratio": ratio, "patients": own.size()})
+    return table.reset_index().assign(data=name)
 
 
 def dropout_table(seed: int, n_patients: int) -> pd.DataFrame:
@@ -193,16 +199,16 @@ def dropout_table(seed: int, n_patients: int) -> pd.DataFrame:
     panel = simulate_clinic("harsh", n_patients=n_patients, random_state=seed).panel
     history = panel.first(3)
     end = history.sessions.groupby("patient_id")["session"].max()
-    rows = []
     means = {}
     for option in ("ignore", "weights"):
         forecaster = TrajectoryForecaster(random_state=seed, dropout=option).fit(panel)
-        for ahead in (1, 4, 8):
-            at = pd.DataFrame({"patient_id": end.index, "session": end.to_numpy() + ahead})
-            means[option, ahead] = forecaster.predict(history, at)["mean"].to_numpy()
-    for ahead in (1, 4, 8):
-        shift = means["weights", ahead] - means["ignore", ahead]
-        rows.append({"sessions_ahead": ahead, "mean_shift": shift.mean(), "sd_of_shift": shift.std(), "n": len(shift)})
+        for steps in (1, 4, 8):
+            at = pd.DataFrame({"patient_id": end.index, "session": end.to_numpy() + steps})
+            means[option, steps] = forecaster.predict(history, at)["mean"].to_numpy()
+    rows = []
+    for steps in (1, 4, 8):
+        shift = means["weights", steps] - means["ignore", steps]
+        rows.append({"sessions_ahead": steps, "mean_shift": shift.mean(), "sd_of_shift": shift.std(), "n": len(shift)})
     return pd.DataFrame(rows)
 
 
@@ -226,9 +232,8 @@ def main() -> None:
         # one data set with several seeds of the folds is still one set of patients
         merged = parts[0] if name.startswith("RefraMED") else pooled(parts)
         tables["accuracy"].append(accuracy_table(name, merged, draws))
-        inside, path = coverage_tables(name, merged)
-        tables["coverage"].append(inside)
-        tables["paths"].append(path)
+        tables["coverage"].append(coverage_table(name, merged))
+        tables["paths"].append(path_table(name, merged))
         tables["calibration"].append(calibration_table(merged).assign(data=name))
     tables["dropout"] = [dropout_table(seeds[0], size)]
     for name, frames in tables.items():

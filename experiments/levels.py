@@ -85,12 +85,12 @@ def patient_levels(found: PanelDynamics, seed: int) -> Levels:
             f"{FEWEST_PATIENTS}."
         )
     x = found.x[who]
-    group = resampling_groups(panel.clusters[who], seed)
+    group = resampling_groups(found.clusters[who], seed)
     parts = [_time_parts(values[who], x, group) for values in (grid.outcome, grid.alliance)]
     mean, basis, gram, right = (np.stack([part[k] for part in parts]) for k in range(4))
     whole = pair_counts(grid, panel.timing)
     counts = PairCounts(whole.weights[:, who], whole.single[:, who])
-    return Levels(who, x, mean, basis, gram, right, counts, group, panel.clusters[who])
+    return Levels(who, x, mean, basis, gram, right, counts, group, found.clusters[who])
 
 
 def resampling_groups(clusters: Ints, seed: int) -> Ints:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import lightgbm as lgb
+import numpy as np
 
 from experiments.dynamics import PanelDynamics
 from experiments.levels import Levels, patient_levels
@@ -87,7 +87,9 @@ class Mediation:
     scale: float
 
 
-def mediate(found: PanelDynamics, errors: Errors, *, n_bootstrap: int, seed: int, targets: Ints | None = None) -> Mediation:
+def mediate(
+    found: PanelDynamics, errors: Errors, *, n_bootstrap: int, seed: int, targets: Ints | None = None
+) -> Mediation:
     """Estimate all paths; bootstrap therapists.
 
     Every bootstrap sample learns the time trends, the levels and the paths anew, and moves the two equations that the
@@ -162,7 +164,7 @@ def _outcome_path(residuals: Floats, error: Floats, weight: Floats) -> tuple[flo
 
 
 def _within_path(clusters: Ints, residuals: Floats, error: Floats, weight: Floats) -> float:
-    """b from deviations from the therapist's mean; NaN where nobody shares a therapist."""
+    """B from deviations from the therapist's mean; NaN where nobody shares a therapist."""
     _, of = np.unique(clusters, return_inverse=True)
     total = np.bincount(of, weight)
     safe = np.maximum(total, 1e-12)

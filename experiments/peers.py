@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.panel import Panel
-from personalize.effects.intake import baseline_table
 from personalize.effects.encode import learn_encoding
+from personalize.effects.intake import baseline_table
 from personalize.effects.transitions import lay_grid, outcome_steps
 
 Floats = NDArray[np.float64]

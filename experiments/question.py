@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from experiments.result import ExperimentResult
 from features import Panel
 from features.errors import NotEnoughData, OptionError, check_option
-from experiments.result import ExperimentResult
 from personalize.effects.adjusted import Errors
 from personalize.simulate import Truth, simulate_clinic
 

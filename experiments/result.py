@@ -48,7 +48,13 @@ class ExperimentResult:
         """Claim, table, sentence, check and notes as plain text."""
         more = len(self.table) - SHOWN
         rest = [f"... and {more} rows more in the table."] if more > 0 else []
-        parts = [f"{self.name}: {self.claim}", _plain(self.table.head(SHOWN)), *rest, self.sentence, "Falsification check"]
+        parts = [
+            f"{self.name}: {self.claim}",
+            _plain(self.table.head(SHOWN)),
+            *rest,
+            self.sentence,
+            "Falsification check",
+        ]
         parts.append(_plain(self.falsification))
         parts += [f"Note: {note}" for note in self.notes]
         return "\n\n".join(parts) + "\n"

@@ -61,7 +61,7 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
     table["standardised"] = table["estimate"] * _scaling(asked, table["direction"])
     if asked.truth is not None:
         table = with_truth(table, true_lags(asked.truth))
-    specifications = sensitivity.grid(panel, found.x, asked.errors, level)
+    specifications = sensitivity.grid(panel, found.x, found.clusters, asked.errors, level)
     table = pd.concat([table, _specified(specifications, asked, level)], ignore_index=True)
     placebo = shuffled_effects(found, asked.errors, asked.repeats(20, 200), asked.random_state)
     check = _placebo_row(placebo, level, found.quantile(level), panel.n_patients)
@@ -86,7 +86,16 @@ def lag_table(found: PanelDynamics, level: float = LEVEL, lags: int = LAGS) -> p
         value, se = found.delta(lambda theta, of=of: of(theta, lags))  # type: ignore[misc]
         for k in range(lags):
             bounds = (value[k] - q * se[k], value[k] + q * se[k])
-            rows.append((direction, k + 1, "two equations", value[k], *bounds, 2 * student.sf(abs(value[k]) / se[k], found.freedom)))
+            rows.append(
+                (
+                    direction,
+                    k + 1,
+                    "two equations",
+                    value[k],
+                    *bounds,
+                    2 * student.sf(abs(value[k]) / se[k], found.freedom),
+                )
+            )
     return pd.DataFrame(rows, columns=["direction", "lag", "specification", "estimate", "lower", "upper", "p_value"])
 
 
@@ -104,7 +113,7 @@ def shuffled_effects(found: PanelDynamics, errors: Errors, n: int, seed: int) ->
     out = np.empty((n, 2))
     for k in range(n):
         drawn = shuffled_within(found.grid, rng)
-        average = average_effect(drawn, panel.timing, found.x, panel.clusters, errors)
+        average = average_effect(drawn, panel.timing, found.x, found.clusters, errors)
         out[k] = average.estimate, np.sqrt(average.variance)
     return out
 
@@ -167,7 +176,9 @@ def _specified(specifications: pd.DataFrame, asked: Question, level: float) -> p
 def _scaling(asked: Question, direction: pd.Series) -> Floats:
     """Within-patient SD of the cause over that of what it moves."""
     alliance = within_sd(asked.panel, asked.errors.alliance)
-    outcome = within_sd(asked.panel.renamed(replace(asked.panel.columns, outcome=asked.process, alliance=asked.outcome)), 0)
+    outcome = within_sd(
+        asked.panel.renamed(replace(asked.panel.columns, outcome=asked.process, alliance=asked.outcome)), 0
+    )
     ratio = alliance / outcome if outcome else np.nan
     return np.where(direction == "process to outcome", ratio, 1 / ratio if ratio else np.nan)
 
@@ -191,13 +202,13 @@ def _notes(found: PanelDynamics, specifications: pd.DataFrame) -> list[str]:
         "A confounder that moves alliance and outcome together within a patient would look like an effect.",
     ]
     if not found.average.corrected:
-        notes.append("Series are too short for the short-panel correction; intervals are widened by what it would change.")
+        notes.append(
+            "Series are too short for the short-panel correction; intervals are widened by what it would change."
+        )
     return notes
 
 
-def _figure(
-    table: pd.DataFrame, specifications: pd.DataFrame, placebo: Floats, process: str, outcome: str
-) -> Figure:
+def _figure(table: pd.DataFrame, specifications: pd.DataFrame, placebo: Floats, process: str, outcome: str) -> Figure:
     figure, (left, middle, right) = canvas(3, width=4.4)
     for ax, start, words in ((left, 0, f"{process} → {outcome}"), (middle, LAGS, f"{outcome} → {process}")):
         part = table.iloc[start : start + LAGS]
@@ -216,7 +227,9 @@ def _specification_curve(ax: Any, specifications: pd.DataFrame, placebo: Floats)
         colour = INK if row["default"] else SOFT
         ax.plot([k, k], [row["lower"], row["upper"]], color=colour, lw=1.2)
         ax.plot([k], [row["estimate"]], "o", color=colour, ms=3.5)
-    ax.plot(np.linspace(0, len(rows) - 1, len(placebo)), np.sort(placebo[:, 0]), ".", color=PLACEBO, ms=4, label="shuffled")
+    ax.plot(
+        np.linspace(0, len(rows) - 1, len(placebo)), np.sort(placebo[:, 0]), ".", color=PLACEBO, ms=4, label="shuffled"
+    )
     ax.axhline(0, color="#bbbbbb", lw=0.8, zorder=0)
     ax.set_xticks([])
     ax.set_title("Every specification (dark: default)", fontsize=9)
@@ -231,7 +244,13 @@ def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
     out = rows[["quantity", "estimate", "lower", "upper", "truth"]].to_dict("records")
     value, se = shuffled_effects(found, Errors(), 1, seed)[0]
     half = found.quantile(LEVEL) * se
-    placebo = {"quantity": "placebo: shuffled", "estimate": value, "lower": value - half, "upper": value + half, "truth": 0.0}
+    placebo = {
+        "quantity": "placebo: shuffled",
+        "estimate": value,
+        "lower": value - half,
+        "upper": value + half,
+        "truth": 0.0,
+    }
     return [*out, placebo]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.optimize import nnls
 from scipy.stats import t as student
 
 from experiments.command import main
@@ -20,6 +21,7 @@ from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row, with_truth
 from features.errors import NotEnoughData, OptionError
 from personalize.effects.alliance_effect import AllianceEffect
+from personalize.effects.moderators import Moderators
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.validation import orthogonal_scores
 from personalize.simulate import SimulatedClinic, Truth
@@ -92,7 +94,9 @@ def run(asked: Question, *, level: float = LEVEL, share: float = SHARE) -> Exper
         f"{effect.persistence_['estimate']:.2f}.",
     ]
     if not effect.heterogeneity_["detected"]:
-        notes.append("That patients differ was not shown; a rule that targets differences has nothing sure to work with.")
+        notes.append(
+            "That patients differ was not shown; a rule that targets differences has nothing sure to work with."
+        )
     sentence = _sentence(table, asked, share, level)
     return ExperimentResult(
         "targeting", CLAIM, table, sentence, pd.DataFrame([check]), _figure(ranking, table, share), tuple(notes)
@@ -118,7 +122,8 @@ def rank(effect: AllianceEffect, asked: Question) -> Ranking:
     sign = -1.0 if panel.better == "low" else 1.0
     low, severe = -first[asked.process][known], -sign * first[asked.outcome][known]
     b, v = effect.own_slope_[known], effect.own_variance_[known]
-    tau = effect.baseline_prediction_[known] + effect.average_["estimate"]
+    tau = held_out_prediction(effect.moderators_, b, 1.0 / (v + float(effect.heterogeneity_["sd_total"]) ** 2))
+    tau = tau + effect.average_["estimate"]
     # how much the alliance moves may go with the first ratings too: they enter what its movement is expected to be
     x = np.column_stack([effect._x[known], _standard(low), _standard(severe)])
     score = orthogonal_scores(b, 1.0 / v, tau, x, effect.moderators_.fold)
@@ -127,6 +132,22 @@ def rank(effect: AllianceEffect, asked: Question) -> Ranking:
     priority = dict(zip(RULES, (sign * tau, low, severe), strict=True))
     group = resampling_groups(panel.clusters[known], asked.random_state)
     return Ranking(sign * score, priority, group, known, points)
+
+
+def held_out_prediction(moderators: Moderators, b: Floats, weight: Floats) -> Floats:
+    """Predicted effect (centred) in which not even the weights of the two learners have seen the patient's therapist.
+
+    The engine's own weights come from all patients. That they cannot be negative makes a prediction that holds nothing look
+    as if it ranked a little better than chance, so they are learned anew here for each fold, on the others.
+    """
+    out = np.zeros(len(b))
+    root = np.sqrt(weight)
+    centred = b - np.average(b, weights=weight)
+    for k in range(int(moderators.fold.max()) + 1):
+        held = moderators.fold == k
+        mix, _ = nnls(moderators.members[~held] * root[~held, None], (centred * root)[~held])
+        out[held] = moderators.members[held] @ mix
+    return out
 
 
 def _first(values: Floats, panel: Any) -> Floats:
@@ -174,7 +195,9 @@ def rule_table(ranking: Ranking, n_bootstrap: int, share: float, level: float, s
     for rule in ranking.priority:
         names = [f"TOC at {share:.0%}", "AUTOC", "Qini", *(f"curve: TOC at {q:.0%}" for q in CURVE)]
         rows += [_row(rule, name, point[rule][k], drawn[rule][:, k], level, n_groups) for k, name in enumerate(names)]
-        rows.append(_row(rule, "gain per 100 patients", per_100 * point[rule][0], per_100 * drawn[rule][:, 0], level, n_groups))
+        rows.append(
+            _row(rule, "gain per 100 patients", per_100 * point[rule][0], per_100 * drawn[rule][:, 0], level, n_groups)
+        )
     for other in RULES[1:]:
         gap, draws = point[RULES[0]] - point[other], drawn[RULES[0]] - drawn[other]
         words = f"{RULES[0]} minus {other}"
@@ -280,7 +303,13 @@ def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
     out = rows[["quantity", "estimate", "lower", "upper", "truth"]].to_dict("records")
     value, se = random_ranking(ranking, np.random.default_rng(seed), SHARE)
     half = float(student.ppf(0.5 + LEVEL / 2, int(ranking.group.max()))) * se
-    placebo = {"quantity": "placebo: random ranking", "estimate": value, "lower": value - half, "upper": value + half, "truth": 0.0}
+    placebo = {
+        "quantity": "placebo: random ranking",
+        "estimate": value,
+        "lower": value - half,
+        "upper": value + half,
+        "truth": 0.0,
+    }
     return [*out, placebo]
 
 

@@ -208,7 +208,13 @@ def _placebo_row(words: str, drawn: Floats, level: float, fit: Mediation) -> dic
     words = f"{words}; {share:.1%} of {len(drawn)} at nominal {nominal:.0%}"
     # a sample's own rate varies: passed means no more than twice the nominal rate, and a mean at zero
     return check_row(
-        words, "0", mean, mean - half, mean + half, passed=abs(mean) <= half and share <= 2.5 * nominal, n=len(fit.levels.who)
+        words,
+        "0",
+        mean,
+        mean - half,
+        mean + half,
+        passed=abs(mean) <= half and share <= 2.5 * nominal,
+        n=len(fit.levels.who),
     )
 
 
@@ -294,7 +300,11 @@ def _figure(table: pd.DataFrame, fit: Mediation, vanish: pd.Series, process: str
     r = fit.linear.residual_correlation
     ratio = fit.linear.outcome / r if r else np.nan
     grid = np.linspace(-0.9, 0.9, 61)
-    curves(right, grid.tolist(), {"indirect effect": [sensitivity_curve(fit.linear, ratio, column, grid.tolist()).tolist()]})
+    curves(
+        right,
+        grid.tolist(),
+        {"indirect effect": [sensitivity_curve(fit.linear, ratio, column, grid.tolist()).tolist()]},
+    )
     right.axvline(float(vanish["estimate"]), color="#bbbbbb", lw=0.8)
     right.set_title("Largest one, if residuals correlated by ρ", fontsize=9)
     right.set_xlabel("ρ")

@@ -30,6 +30,7 @@ LEVEL = 0.95
 PHASES = ("early", "late")
 HORIZON = 8
 RECENT = 3
+RUPTURE = f"a rupture in the last {RECENT} ratings (exploratory)"
 CLAIM = "State-like alliance does not matter the same throughout treatment: phase and condition decide when."
 SCENARIOS: dict[str, dict[str, Any]] = {
     "effect grows": {"preset": "nonlinear", "options": {"phase_change": -2.0}},
@@ -62,18 +63,19 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
         table = with_truth(table, _truths(table, asked.truth, found, windows))
     check = _placebo(found, windows, asked, level)
     notes = [
-        f"{phase}: sessions {a + 1} to {b}, counted on the usual gap." for phase, (a, b) in zip(PHASES, windows, strict=True)
+        f"{phase}: sessions {a + 1} to {b}, counted on the usual gap."
+        for phase, (a, b) in zip(PHASES, windows, strict=True)
     ]
+    notes.append(
+        "The row on ruptures is exploratory: a rupture is made of the ratings themselves, and in simulated clinics where it "
+        "changes nothing its 95 % interval excluded zero in 15 to 19 % (docs)."
+    )
     notes.append("Rows beyond the first response are those of a patient with the average effect.")
     sentence = _sentence(table, asked, level)
-    return ExperimentResult(
-        "when", CLAIM, table, sentence, pd.DataFrame([check]), _figure(table, asked), tuple(notes)
-    )
+    return ExperimentResult("when", CLAIM, table, sentence, pd.DataFrame([check]), _figure(table, asked), tuple(notes))
 
 
-def phase_table(
-    found: PanelDynamics, windows: list[tuple[int, int]], errors: Errors, level: float
-) -> pd.DataFrame:
+def phase_table(found: PanelDynamics, windows: list[tuple[int, int]], errors: Errors, level: float) -> pd.DataFrame:
     """Effect in each window and the difference of the last and the first.
 
     Raises
@@ -124,8 +126,8 @@ def conditions(found: PanelDynamics) -> dict[str, Floats]:
     before[:, shift:] = filled[:, : filled.shape[1] - shift]
     earlier = np.zeros_like(filled)
     earlier[:, RECENT + shift :] = filled[:, : filled.shape[1] - RECENT - shift]
-    out[f"a rupture in the last {RECENT} ratings"] = (before - np.nan_to_num(earlier) > 0).astype(float)
-    out[f"a rupture in the last {RECENT} ratings"][~np.isfinite(before)] = np.nan
+    out[RUPTURE] = (before - np.nan_to_num(earlier) > 0).astype(float)
+    out[RUPTURE][~np.isfinite(before)] = np.nan
     return out
 
 
@@ -158,7 +160,9 @@ def true_phases(truth: Truth, found: PanelDynamics, windows: list[tuple[int, int
     out = []
     for start, stop in windows:
         part = window_grid(found.grid, start, stop)
-        known = np.isfinite(part.outcome[:, :-1]) & np.isfinite(part.outcome[:, 1:]) & np.isfinite(part.alliance[:, :-1])
+        known = (
+            np.isfinite(part.outcome[:, :-1]) & np.isfinite(part.outcome[:, 1:]) & np.isfinite(part.alliance[:, :-1])
+        )
         known &= (known.sum(axis=1) >= 2)[:, None]
         out.append(float(laid[:, start : stop - 1][known].mean()))
     return [*out, out[-1] - out[0]]
@@ -175,10 +179,12 @@ def _truths(table: pd.DataFrame, truth: Truth, found: PanelDynamics, windows: li
     return [known.get(q, np.nan) for q in table["quantity"]]
 
 
-def shuffled_gap(found: PanelDynamics, windows: list[tuple[int, int]], rng: np.random.Generator, level: float) -> pd.Series:
+def shuffled_gap(
+    found: PanelDynamics, windows: list[tuple[int, int]], rng: np.random.Generator, level: float
+) -> pd.Series:
     """Late minus early with the alliance shuffled within patients; persistence and feedback learned on the shuffled data."""
     grid = shuffled_within(found.grid, rng)
-    average = average_effect(grid, found.panel.timing, found.x, found.panel.clusters, Errors())
+    average = average_effect(grid, found.panel.timing, found.x, found.clusters, Errors())
     theta, influence, covariance = whole_system(average)
     again = replace(found, grid=grid, average=average, theta=theta, influence=influence, covariance=covariance)
     return phase_table(again, windows, Errors(), level).iloc[-1]

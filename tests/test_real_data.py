@@ -76,7 +76,9 @@ def test_riesby_runs_and_says_how_little_can_be_known(real_data: Path, tmp_path:
     assert "too short" in notes, notes
     hinge = load_results(tmp_path / "r").table("hinge.csv")
     assert hinge is not None and len(hinge) == 66
-    assert hinge["own_reliability"].max() < 0.5
+    assert hinge["rank"].isna().all() and hinge["p_top"].isna().all(), "nobody is ranked"
+    assert not hinge["verdict"].str.startswith("hinges").any()
+    assert "say little about a single patient" in notes
     assert "Results in" in said
 
 

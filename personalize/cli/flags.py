@@ -99,6 +99,8 @@ def in_flags(message: str) -> str:
     value = r"('[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|True|\.\.\.)"
     names = "|".join(sorted(by_name, key=len, reverse=True))
     text = re.sub(rf"\b({names})={value}", option, text)
+    named = re.compile(r"measures=\{'([^']*)':\s*(?:'([^']*)'|\.\.\.)\}")
+    text = named.sub(lambda m: f"{MEASURE_FLAG} {m[1]}={m[2] or 'NAME'}", text)
     text = re.sub(r"\bpartner=\.\.\.", "--covariate", text)
     return text.replace("in Columns", "as a column").replace("of Columns", "of the columns")
 

@@ -73,7 +73,7 @@ def patient_in_words(results: Results, who: Any) -> str:
     if own["benefit"] == own["benefit"]:
         low, high = own["benefit_lower"], own["benefit_upper"]
         lines.append(
-            f"  If the alliance were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points of improvement "
+            f"  If the alliance were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points better "
             f"after four sessions ({low:+.1f} to {high:+.1f}). Observational data."
         )
     else:
@@ -102,14 +102,19 @@ def _effect(done: RunSummary) -> list[str]:
     if average is None:
         return []
     facts = done.summary["data"]
+    when = "the next session" if facts["timing"] == "after" else "the same session"
+    level, low, high = average["level"], average["lower"], average["upper"]
     lines = [
-        f"Average effect of {facts['alliance']} on {facts['outcome']} at the next session: {average['estimate']:.2f} "
-        f"points per point ({average['level']:.0%} interval {average['lower']:.2f} to {average['upper']:.2f})."
+        f"Average effect of {facts['alliance']} on {facts['outcome']} at {when}: {average['estimate']:.2f} points per "
+        f"point ({level:.0%} interval {low:.2f} to {high:.2f})."
     ]
-    verdict = "differ in it" if differ["detected"] else "are not shown to differ in it; nobody is ranked"
-    lines.append(
-        f"Patients {verdict} (p = {_p(differ.get('p_value'))}; by intake p = {_p(differ.get('baseline_p_value'))})."
-    )
+    if differ.get("p_value") is None:
+        lines.append("Too few data to test whether patients differ in it; nobody is ranked.")
+    else:
+        verdict = "differ in it" if differ["detected"] else "are not shown to differ in it; nobody is ranked"
+        by_intake = differ.get("baseline_p_value")
+        told = "" if by_intake is None else f"; by intake p {_p(by_intake)}"
+        lines.append(f"Patients {verdict} (p {_p(differ['p_value'])}{told}).")
     hinge = done.analysis.hinge
     if hinge is not None and differ["detected"]:
         counts = hinge["verdict"].value_counts()
@@ -117,7 +122,5 @@ def _effect(done: RunSummary) -> list[str]:
     return lines
 
 
-def _p(value: float | None) -> str:
-    if value is None:
-        return "not known"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -238,7 +238,8 @@ def solve(
         whole = jacobian.sum(axis=0)
         out = np.zeros((len(per), 5))
         # leave-one-cluster-out steps: the jackknife form of the sandwich, which few clusters do not make too small
-        out[:, free] = -np.linalg.solve(whole - jacobian, per[:, :, None])[:, :, 0]
+        # pinv: the alliance equation of very short series may hold nothing at all
+        out[:, free] = -(np.linalg.pinv(whole - jacobian) @ per[:, :, None])[:, :, 0]
         return out
 
     naive = influence(start, False)

@@ -41,9 +41,10 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    alliance_sem : float, optional
-        Standard error of measurement of one alliance rating, in the data's units. Default: no correction, with a note
-        of how much one would change where the panel's measure states a reliability.
+    alliance_sem : float or "measure", optional
+        Standard error of measurement of one alliance rating, in the data's units; "measure" takes the reliability that
+        the registry states for the panel's alliance measure. Default: no correction, with a note of what one would
+        change.
     alliance_reliability : float, optional
         Reliability of one rating, instead of ``alliance_sem``: SEM = SD of all ratings · √(1 − reliability).
     outcome_sem : float, optional
@@ -80,7 +81,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        alliance_sem: float | None = None,
+        alliance_sem: float | str | None = None,
         alliance_reliability: float | None = None,
         outcome_sem: float | None = None,
         lagged_outcome: bool = True,

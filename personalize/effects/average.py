@@ -103,7 +103,7 @@ def run_pass(
     """Solve the adjusted scores once."""
     fewest = FEWEST_STEPS + detrend
     steps = outcome_steps(grid, timing, lag=lag).at_least(fewest)
-    backward = alliance_steps(grid, timing).at_least(fewest)
+    backward = alliance_steps(grid, timing).at_least(fewest)  # may be empty: then feedback counts as none
     m = moments(steps, baseline, projection(steps, detrend=detrend))
     m_alliance = moments(backward, baseline, projection(backward, detrend=detrend))
     return Pass(m, solve(m, m_alliance, clusters, errors, lagged_outcome=lagged_outcome))

@@ -14,6 +14,7 @@ from personalize.effects.transitions import Grid, Transitions
 LEVEL_OF_TEST = 0.05
 LOWEST_RELIABILITY = 0.3
 FEWEST_WITH_STEPS = 10
+TYPICAL_RELIABILITY = 0.95  # of a total score; only for the note on what a correction would change
 FEWEST_CLUSTERS = 10  # therapists below which patients are the clusters of standard errors
 
 
@@ -67,35 +68,49 @@ def panel(panel: Panel) -> None:
 
 def measurement_errors(
     panel: Panel,
-    alliance_sem: float | None,
+    alliance_sem: float | str | None,
     alliance_reliability: float | None,
     outcome_sem: float | None,
     notes: list[str],
 ) -> Errors:
-    """Standard errors of measurement; off unless given, with a note of what the registry would say."""
+    """Standard errors of measurement; off unless given, with a note of what one would change."""
+    if alliance_sem is not None and alliance_reliability is not None:
+        raise OptionError("give alliance_sem or alliance_reliability, not both.")
+    known = panel.alliance_measure
+    stated = known.reliability if known is not None else None
+    if isinstance(alliance_sem, str):
+        if alliance_sem != "measure":
+            raise OptionError(f"alliance_sem={alliance_sem!r} is not allowed; give a number, or 'measure'.")
+        if stated is None:
+            raise OptionError(
+                "alliance_sem='measure' needs a measure of the alliance whose reliability the registry states; name "
+                "one with Panel(measures=...), or give alliance_sem or alliance_reliability as a number."
+            )
+        alliance_sem, alliance_reliability = None, stated
     for name, value in (("alliance_sem", alliance_sem), ("outcome_sem", outcome_sem)):
         if value is not None and not (np.isfinite(value) and value >= 0):
             raise OptionError(f"{name}={value!r} is not allowed; give a number from 0, in the units of the data.")
+    spread = float(np.nanstd(panel.alliance))
     if alliance_reliability is not None:
-        if alliance_sem is not None:
-            raise OptionError("give alliance_sem or alliance_reliability, not both.")
         if not 0 < alliance_reliability <= 1:
             raise OptionError(
                 f"alliance_reliability={alliance_reliability!r} is not allowed; it lies above 0, up to 1."
             )
-        alliance_sem = float(np.nanstd(panel.alliance) * np.sqrt(1 - alliance_reliability))
-    known = panel.alliance_measure
+        alliance_sem = spread * float(np.sqrt(1 - alliance_reliability))
     if alliance_sem is None:
-        text = "The alliance is taken as measured without error; an error would pull every effect toward zero."
-        if known is not None and known.reliability is not None:
-            sem = float(np.nanstd(panel.alliance) * np.sqrt(1 - known.reliability))
-            within = within_sd(panel, 0.0)
-            share = 1 - (sem / within) ** 2 if within else np.nan
-            text += (
-                f" {known.name} has a stated reliability of {known.reliability:g}, a SEM of about {sem:.2f}: with "
-                f"alliance_sem={sem:.2f} the effects would be divided by about {share:.2f}."
-            )
-        notes.append(text)
+        assumed = TYPICAL_RELIABILITY if stated is None else stated
+        sem, within = spread * float(np.sqrt(1 - assumed)), within_sd(panel, 0.0)
+        share = max(1 - (sem / within) ** 2, 0.0) if within > 0 else 0.0
+        effect = (
+            f"effects would be divided by about {share:.2f}" if share >= LOWEST_RELIABILITY else "too little is left"
+        )
+        source = (
+            f"the reliability of {assumed:g} stated for {known.name}" if known and stated else f"one of {assumed:g}"
+        )
+        notes.append(
+            "The alliance is taken as measured without error, which pulls effects toward zero. With "
+            f"{source} (SEM {sem:.2f}) {effect}."
+        )
     return Errors(float(alliance_sem or 0.0), float(outcome_sem or 0.0))
 
 
@@ -150,8 +165,8 @@ def transitions(panel: Panel, grid: Grid, steps: Transitions, notes: list[str]) 
         )
     if still.any():
         notes.append(
-            f"{still.sum()} patients have a constant alliance (patient {listed(panel.patient_ids[still], 3)}); their "
-            "effects rest on baseline alone."
+            f"{still.sum()} patients have a constant {panel.columns.alliance} (patient "
+            f"{listed(panel.patient_ids[still], 3)}); their effects rest on baseline alone."
         )
     return np.asarray(still)
 

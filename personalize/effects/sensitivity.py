@@ -131,7 +131,7 @@ def _solve_naive(m: Moments, clusters: NDArray[np.intp], errors: Errors, *, lagg
     per, hat = np.zeros((int(clusters.max()) + 1, len(free))), np.zeros((int(clusters.max()) + 1, len(free), len(free)))
     np.add.at(per, clusters[m.within.who], score)
     np.add.at(hat, clusters[m.within.who], left)
-    influence = np.linalg.solve(left.sum(axis=0) - hat, per[:, :, None])[:, :, 0]
+    influence = (np.linalg.pinv(left.sum(axis=0) - hat) @ per[:, :, None])[:, :, 0]
     return Estimate(float(theta[-1]), influence[:, -1], len(m.within.who), len(m.within.group))
 
 

@@ -109,7 +109,7 @@ def effects_table(
     signal = posterior.omega**2
     reliability = np.where(np.isfinite(v), signal / (signal + np.where(np.isfinite(v), v, 1.0)), 0.0)
     reason = np.full(panel.n_patients, "", dtype=object)
-    reason[~np.isfinite(v)] = "constant alliance: baseline only"
+    reason[~np.isfinite(v)] = f"constant {panel.columns.alliance}: baseline only"
     reason[n_transitions == 0] = "fewer than 3 usable consecutive sessions: baseline only"
     return pd.DataFrame(
         {

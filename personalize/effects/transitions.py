@@ -91,7 +91,7 @@ class Grid:
     off_grid: int
 
 
-def lay_grid(panel: Panel, *, max_steps: int = 120) -> Grid:
+def lay_grid(panel: Panel, *, max_steps: int = 400) -> Grid:
     """Lay a panel's sessions on a grid whose step is the most common gap between two sessions.
 
     A step over a missed session is not a transition of the same length, so the engine uses steps of one grid

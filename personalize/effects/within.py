@@ -51,6 +51,8 @@ class Projection:
 
     def transform(self, values: Floats) -> Floats:
         """M_i applied to each patient's rows; ``values`` of shape (n,) or (n, m)."""
+        if len(values) == 0:
+            return values
         columns = values.reshape(len(values), -1)
         counts = np.diff(np.append(self.starts, len(values)))
         mean = np.add.reduceat(columns, self.starts, axis=0) / counts[:, None]

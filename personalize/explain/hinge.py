@@ -27,6 +27,7 @@ def hinge(
     top: float = 0.2,
     shift: float | None = None,
     sessions: int = 4,
+    reference: Panel | None = None,
     random_state: int = 0,
 ) -> pd.DataFrame:
     """Say for every patient how much the outcome hinges on the alliance, how sure that is, and why.
@@ -50,6 +51,8 @@ def hinge(
         SD (``effect.state_sd_``).
     sessions : int
         K, sessions until the outcome is looked at.
+    reference : Panel, optional
+        Whose alliances count as seen (``outside``); the panel itself by default, for new patients the panel of the fit.
     random_state : int
 
     Returns
@@ -110,7 +113,7 @@ def hinge(
         alliance=str(panel.columns.alliance),
         detected=detected,
     )
-    out["outside"] = seen_range(panel).outside(delta)
+    out["outside"] = seen_range(panel, reference).outside(delta)
     out["reason"] = table["reason"].fillna("").astype(str).to_numpy() if "reason" in table else ""
     out.attrs.update({"top": top, "sessions": sessions, "level": level, "shift": delta, "state_sd": sd})
     return out

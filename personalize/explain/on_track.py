@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from features.errors import OptionError
 from features.panel import Panel
@@ -17,7 +18,6 @@ from personalize.trajectories.held_out import held_out, horizon_name
 
 Floats = NDArray[np.float64]
 
-EXPECTED = "expected response"
 HALF_SD = 0.5
 
 
@@ -62,8 +62,7 @@ def on_track(
     outcome is worse than it. The flag is held against not reaching an improvement of ``points`` from the first to the
     last score, among patients with a session after the landmark.
 
-    Source: Lambert et al. 2001, Psychotherapy Research 11, 49-68; Finch, Lambert & Schaalje 2001, Clin Psychol
-    Psychother 8, 231-242 (expected recovery curves with tolerance bands).
+    The band is that of the expected response of `personalize.trajectories.baselines` (after Lueger et al. 2001).
 
     Parameters
     ----------
@@ -93,10 +92,7 @@ def on_track(
         )
     first, last = _ends(panel)
     goal, criterion = _goal(panel, first, points)
-    held = held_out(
-        forecaster, panel, landmarks=(1,), horizons=[k - 1 for k in kept], baselines={EXPECTED: ("expected",)}
-    ).rows
-    held = held[held["forecaster"] == EXPECTED]
+    held = held_out(_expected(forecaster), panel, landmarks=(1,), horizons=[k - 1 for k in kept], baselines={}).rows
     worse_high = panel.better == "low"
     name = quantile_name(probability if worse_high else 1 - probability)
     improved = (first - last if worse_high else last - first) >= goal
@@ -122,6 +118,15 @@ def on_track(
         accuracy += _accuracy(k, off[later], ~improved[who][later])
     table = pd.DataFrame(accuracy, columns=["session", "statistic", "estimate", "lower", "upper", "n"])
     return OnTrack(pd.concat(signals, ignore_index=True), table, probability, goal, criterion)
+
+
+def _expected(forecaster: TrajectoryForecaster) -> TrajectoryForecaster:
+    """The expected response alone, on the folds of the forecaster."""
+    alone: TrajectoryForecaster = clone(forecaster).set_params(members=("expected",))
+    cross = getattr(forecaster, "crossfit_", None)
+    if cross is not None:
+        alone.crossfit_ = cross
+    return alone
 
 
 def _ends(panel: Panel) -> tuple[Floats, Floats]:

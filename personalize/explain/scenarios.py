@@ -27,6 +27,7 @@ def scenarios(
     shift: float | Sequence[float] = 1.0,
     sessions: int = 4,
     forecasts: pd.DataFrame | None = None,
+    reference: Panel | None = None,
     random_state: int = 0,
 ) -> pd.DataFrame:
     """Forecast the path of the outcome if the alliance were held above (or below) its expected course.
@@ -50,6 +51,8 @@ def scenarios(
         Sessions ahead.
     forecasts : DataFrame, optional
         From `personalize.explain.fan`, where it has been made already (with at least ``sessions`` steps).
+    reference : Panel, optional
+        Whose alliances count as seen (``outside``); the panel itself by default, for new patients the panel of the fit.
     random_state : int
 
     Returns
@@ -78,7 +81,7 @@ def scenarios(
     who = panel.patient_ids.get_indexer(pd.Index(base[panel.columns.patient]))
     step = base["step"].to_numpy(dtype=np.intp)
     unit = _unit_shift(own, delta, sessions, level)[:, step - 1, who]
-    near = seen_range(panel)
+    near = seen_range(panel, reference)
     limits = forecaster._fitted().limits
     parts = [
         _path(base, panel, float(amount), delta, unit, near.outside(float(amount) * delta)[who], limits)

@@ -38,30 +38,45 @@ class SeenRange:
         return np.asarray((moved > self.upper) | (moved < self.lower))
 
 
-def seen_range(panel: Panel) -> SeenRange:
+def seen_range(panel: Panel, reference: Panel | None = None) -> SeenRange:
     """Range of alliance ratings of patients who are about as strong as each patient.
 
-    Patients are put into tenths by their mean rating (fewer where there are few patients); those without a rating are
-    compared with everybody.
+    Patients of the reference are put into tenths by their mean rating (fewer where there are few patients); those
+    without a rating are compared with everybody.
+
+    Parameters
+    ----------
+    panel : Panel
+        Patients to judge.
+    reference : Panel, optional
+        Patients to compare with; the panel itself by default. For a few new patients: the panel of the fit.
     """
-    rating, who = panel.alliance, panel.patient_index
-    known = np.isfinite(rating)
-    level, _ = patient_means(panel, rating)
-    has = np.isfinite(level)
-    n_bins = int(np.clip(has.sum() // 20, 1, BINS))
-    cuts = np.quantile(level[has], np.arange(1, n_bins) / n_bins) if has.any() else np.zeros(0)
-    tenth = np.searchsorted(cuts, np.where(has, level, 0.0), side="right")
+    among = panel if reference is None else reference
+    theirs, _ = patient_means(among, among.alliance)
+    level, _ = patient_means(panel, panel.alliance)
+    cuts = _cuts(theirs)
+    tenth_of = np.searchsorted(cuts, theirs, side="right")
+    known = np.isfinite(among.alliance)
+    ratings, bins = among.alliance[known], tenth_of[among.patient_index[known]]
     lower, upper = np.full(panel.n_patients, np.nan), np.full(panel.n_patients, np.nan)
-    for number in range(n_bins):
-        rows = known & has[who] & (tenth[who] == number)
-        if rows.any():
-            mine = has & (tenth == number)
-            lower[mine], upper[mine] = np.quantile(rating[rows], EDGES)
-    if known.any():
-        lower[~has], upper[~has] = np.quantile(rating[known], EDGES)
-        level = np.where(has, level, level[has].mean())
+    has = np.isfinite(level)
+    mine = np.searchsorted(cuts, level, side="right")
+    for number in range(len(cuts) + 1):
+        own = ratings[bins == number]
+        if len(own):
+            lower[has & (mine == number)], upper[has & (mine == number)] = np.quantile(own, EDGES)
+    if len(ratings):
+        lower[~has], upper[~has] = np.quantile(ratings, EDGES)
+        level = np.where(has, level, np.nanmean(theirs))
     measure = panel.alliance_measure
     if measure is not None:
         lower = lower if measure.minimum is None else np.maximum(lower, measure.minimum)
         upper = upper if measure.maximum is None else np.minimum(upper, measure.maximum)
     return SeenRange(level, lower, upper)
+
+
+def _cuts(level: Floats) -> Floats:
+    """Where one tenth of the patients' levels ends and the next begins."""
+    known = level[np.isfinite(level)]
+    n_bins = int(np.clip(len(known) // 20, 1, BINS))
+    return np.asarray(np.quantile(known, np.arange(1, n_bins) / n_bins)) if len(known) else np.zeros(0)

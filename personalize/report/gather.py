@@ -36,6 +36,7 @@ def gather(
     evaluate: bool = True,
     shifts: Sequence[float] = SHIFTS,
     sessions: int | None = None,
+    reference: Panel | None = None,
     **given: Any,
 ) -> ReportInputs:
     """Compute whatever of `ReportInputs` the models can tell and ``given`` does not hold.
@@ -57,6 +58,8 @@ def gather(
         Stops of the slider, within-patient SDs; 0 is among them.
     sessions : int, optional
         Steps of the forecast fan; eight by default, fewer where no treatment of the fit was as long.
+    reference : Panel, optional
+        Patients to compare new ones with; the panel of the fit where ``panel`` is another.
     **given
         Fields of `ReportInputs` that have been made already.
 
@@ -97,7 +100,7 @@ def gather(
         if evaluate:
             _judge(add, forecaster, panel, made)
     if effect is not None:
-        _effect(add, effect, panel, made, seed, evaluate=evaluate)
+        _effect(add, effect, panel, made, seed, reference, evaluate=evaluate)
         if forecaster is not None:
             add(
                 "scenarios",
@@ -108,6 +111,7 @@ def gather(
                     shift=shifts,
                     sessions=sessions,
                     forecasts=made.get("forecasts"),
+                    reference=reference,
                     random_state=seed,
                 ),
             )
@@ -146,12 +150,19 @@ def _judge(add: Callable[..., None], forecaster: TrajectoryForecaster, panel: Pa
 
 
 def _effect(
-    add: Callable[..., None], effect: Any, panel: Panel, made: dict[str, Any], seed: int, *, evaluate: bool
+    add: Callable[..., None],
+    effect: Any,
+    panel: Panel,
+    made: dict[str, Any],
+    seed: int,
+    reference: Panel | None,
+    *,
+    evaluate: bool,
 ) -> None:
     """Everything the effect can tell."""
     for name in ("effects", "average", "heterogeneity", "persistence", "state_sd"):
         made.setdefault(name, getattr(effect, f"{name}_"))
-    add("hinge", lambda: explain.hinge(effect, panel, random_state=seed))
+    add("hinge", lambda: explain.hinge(effect, panel, reference=reference, random_state=seed))
     if evaluate:
         add("validation", effect.validate)
         add("sensitivity", effect.sensitivity)

@@ -140,11 +140,11 @@ def _scenario(own: dict[str, NDArray[Any]], shift: float) -> dict[str, Any]:
 
 
 def _hinge(row: Mapping[Any, Any]) -> dict[str, Any]:
-    out = {k: row[k] for k in HINGE if k in row} | {k: str(row[k]) for k in HINGE_WORDS if k in row}
+    out = {k: row[k] for k in HINGE if k in row} | {k: _text(row[k]) for k in HINGE_WORDS if k in row}
     out["moderators"] = [
         [row[f"moderator_{k}"], row[f"moderator_{k}_direction"], row[f"moderator_{k}_effect"]]
         for k in (1, 2, 3)
-        if row.get(f"moderator_{k}")
+        if _text(row.get(f"moderator_{k}"))
     ]
     return out
 
@@ -178,6 +178,11 @@ class Rows:
         """Columns of one patient; empty where the table says nothing of them."""
         own = slice(self.start[i], self.start[i + 1])
         return {} if own.start == own.stop else {c: v[own] for c, v in self.columns.items()}
+
+
+def _text(value: Any) -> str:
+    """A text; empty where a table that was read from a file holds nothing."""
+    return value if isinstance(value, str) else ""
 
 
 def _shown(value: Any) -> Any:

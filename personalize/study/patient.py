@@ -39,4 +39,6 @@ def patient_inputs(results: Results, who: list[Any]) -> ReportInputs:
     if effect is not None and hinge is not None:
         hinge = hinge.set_index(hinge[panel.columns.patient].map(str))
         own = hinge.loc[[str(one) for one in panel.patient_ids]].set_axis(panel.patient_ids, axis=0)
-    return gather(panel, results.forecaster, effect, run=results.run, evaluate=False, hinge=own)
+    return gather(
+        panel, results.forecaster, effect, run=results.run, evaluate=False, hinge=own, reference=results.panel
+    )

@@ -125,6 +125,7 @@ def write_prediction(
                 evaluate=False,
                 hinge=None,
                 effects=None,
+                reference=results.panel,
             )
             write_report(partial, report)
         write_json(partial / "run.json", {**about, "seconds": stages.seconds})

@@ -136,6 +136,10 @@ def _write_run(
             **_given(done),
         )
         write_report(folder, report)
+    with stages("Figures"):
+        from personalize.report.figures import write_figures  # matplotlib is slow to load
+
+        write_figures(folder / "figures", report)
     with stages("Writing the tables"):
         tables = {**results_tables(done), **further}
         for name, table in tables.items():

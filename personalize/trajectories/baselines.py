@@ -2,7 +2,7 @@
 
 =====================  ===============================================================================================
 last_observation       the last score carried forward
-regression             at each landmark and horizon, on last, mean and first score (after Gottlieb et al., see docs)
+regression             at each landmark and horizon, on last, mean and first score (Hentati Isacsson et al. 2024)
 expected_response      the average course of patients with the same first score (Lueger et al. 2001)
 mixed_model            linear mixed model of growth, updated to the sessions so far (BLUP; Lutz et al. 1999)
 nearest_neighbours     what the most similar patients went through (Lutz et al. 2005)

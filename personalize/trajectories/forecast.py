@@ -168,6 +168,12 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
             notes.append(note)
             if at is not None:
                 warnings.warn(note, HorizonWarning, stacklevel=2)
+        most = model.trained_on["most_sessions"]
+        long = int((history.sessions_per_patient > most).sum())
+        if long:
+            notes.append(
+                f"{long} histories hold more sessions than any in training ({most}); they are taken for that many."
+            )
         table = model.calibration.distribution(model.query(landmarks, targets), probability, model.limits)
         clash = [name for name in table.columns if name in asked.columns]
         if clash:

@@ -36,8 +36,11 @@ class Placed:
 
     def mix(self, table: Floats) -> Floats:
         """Interpolate a table of shape (n_nodes,) or (n_nodes, n_columns) at every row."""
-        weight = self.weight if table.ndim == 1 else self.weight[..., None]
-        return np.asarray((table[self.node] * weight).sum(axis=1))
+        shape = (-1,) + (1,) * (table.ndim - 1)
+        out = np.zeros((len(self.node), *table.shape[1:]))
+        for node, weight in zip(self.node.T, self.weight.T, strict=True):
+            out += weight.reshape(shape) * table[node]
+        return out
 
     def take(self, rows: Any) -> Placed:
         """Keep some rows."""

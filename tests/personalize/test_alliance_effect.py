@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from features import Columns, Panel
 from features.errors import FileError, NotEnoughData, NotFitted, OptionError
+from features.measures import Measure
 from personalize import AllianceEffect, simulate_clinic
 from personalize.simulate import SimulatedClinic
 
@@ -280,3 +281,30 @@ def test_timing_before_is_followed() -> None:
     one = simulate_clinic("constant", n_patients=300, random_state=6, options={"timing": "before"})
     found = AllianceEffect().fit(one.panel)
     assert found.average_["lower"] < -2.5 < found.average_["upper"] + 0.2
+
+
+def test_the_registry_s_reliability_is_used_on_request() -> None:
+    rows, patients = study()
+    with_measure = Panel(
+        rows,
+        patients,
+        columns=Columns(alliance="alliance"),
+        measures={"alliance": Measure("rated", minimum=1, maximum=9, better="high", reliability=0.9)},
+        better="low",
+    )
+    found = AllianceEffect(alliance_sem="measure").fit(with_measure)
+    assert found.average_["alliance_reliability_within"] < 1
+    with pytest.raises(OptionError, match="needs a measure of the alliance"):
+        AllianceEffect(alliance_sem="measure").fit(
+            Panel(rows, patients, columns=Columns(alliance="alliance"), better="low")
+        )
+
+
+@pytest.mark.parametrize("timing", ["after", "before"])
+@pytest.mark.parametrize("sessions", [3, 4, 5])
+def test_very_short_series_get_an_answer_and_a_full_table(timing: str, sessions: int) -> None:
+    rows, patients = study(sessions=sessions)
+    panel = Panel(rows, patients, columns=Columns(alliance="alliance"), timing=timing, better="low")
+    found = AllianceEffect().fit(panel)
+    assert np.isfinite(found.effects_[["estimate", "lower", "upper"]].to_numpy()).all()
+    assert len(found.sensitivity()) > 10

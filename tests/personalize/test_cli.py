@@ -255,6 +255,8 @@ def test_remedies_speak_in_flags() -> None:
         "missing_codes=[9, 99]": "--missing-code 9 --missing-code 99",
         "Columns(therapist=None)": '--therapist-id ""',
         "Columns(covariates[0]=...)": "--covariate (columns.covariates in study.toml)",
+        "name it: measures={'phq9': ...}": "name it: --measure phq9=NAME",
+        "pass measures={'phq9': 'phq9'} to": "pass --measure phq9=phq9 to",
         "alliance_sem=0.2 stays": "alliance_sem=0.2 stays",
     }
     for given, told in pairs.items():

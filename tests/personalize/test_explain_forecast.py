@@ -126,6 +126,12 @@ def test_seen_range_by_hand():
     assert found.outside(0.5).tolist() == [False, False, False]
 
 
+def test_seen_range_of_one_patient_is_that_of_the_reference():
+    panel, _, _ = fitted()
+    whole, alone = seen_range(panel), seen_range(panel.subset([panel.patient_ids[9]]), panel)
+    assert (alone.lower[0], alone.upper[0], alone.level[0]) == (whole.lower[9], whole.upper[9], whole.level[9])
+
+
 def test_on_track_flags_those_beyond_the_bound_and_counts_them_right():
     panel, forecaster, _ = fitted()
     found = explain.on_track(forecaster, panel, landmarks=(3, 5))

@@ -128,7 +128,7 @@ def test_evaluation_of_what_is_not_there_is_refused(options, words):
 
 
 def test_folders_that_hold_no_forecaster(tmp_path):
-    with pytest.raises(FileError, match="no forecaster.json"):
+    with pytest.raises(FileError, match=r"no forecaster\.json"):
         TrajectoryForecaster.load(tmp_path)
     (tmp_path / "forecaster.json").write_text("{}")
     with pytest.raises(FileError, match="not a saved forecaster"):

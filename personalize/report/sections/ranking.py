@@ -18,13 +18,11 @@ from personalize.report.words import Words
 
 MOST_ROWS = 1000
 EXPLAINED = (
-    f"Verdicts: “hinges on {{alliance}}”: a benefit is at least {percent(SURE)} probable and the patient is more likely "
-    "than not among those with the largest; “helped, not shown to hinge”: only the first; “may be harmed”: a worse "
-    f"outcome is at least {percent(LIKELY)} probable; “too little data”: fewer than {FEWEST_TRANSITIONS} usable steps "
-    "from session to session; “uncertain”: none of these."
+    f"Verdicts: “hinges on {{alliance}}”: a benefit is at least {percent(SURE)} probable and the patient is more "
+    "likely than not among those with the largest; “helped, not shown to hinge”: only the first; “may be "
+    f"harmed”: a worse outcome is at least {percent(LIKELY)} probable; “too little data”: fewer than "
+    f"{FEWEST_TRANSITIONS} usable steps from session to session; “uncertain”: none of these."
 )
-HEAD = ("rank", "patient", "verdict", "signed benefit", "interval", "P(benefit > 0)", "P(> reliable change)", "P(top)",
-        "own-data reliability", "strongest moderator")  # fmt: skip
 
 
 def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
@@ -60,6 +58,8 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
             "below zero."
         )
         figures.append(Figure(svg, caption, counts(found)))
+        unknown = found["p_reliable_reason"].iloc[0]
+        said += [f"P(> reliable change) is not shown: {unknown}."] if isinstance(unknown, str) and unknown else []
         tables = [("Patients, largest benefit first", ranking(rows, shown_names))]
     else:
         tables = [("Verdicts", counts(found))]
@@ -86,9 +86,14 @@ def counts(found: pd.DataFrame) -> Table:
 
 
 def ranking(rows: pd.DataFrame, shown: list[str]) -> Table:
-    """One row a patient, largest benefit first."""
+    """One row a patient, largest benefit first; reliable change only where it is known."""
+    reliable = bool(rows["p_reliable"].notna().any())
+    head = ["rank", "patient", "verdict", "signed benefit", "interval", "P(benefit > 0)"]
+    head += ["P(> reliable change)"] if reliable else []
     out = []
     for name, (_, row) in zip(shown[:MOST_ROWS], rows.head(MOST_ROWS).iterrows(), strict=True):
+        name_1 = row["moderator_1"]
+        moved = f"{name_1}: {row['moderator_1_direction']}" if isinstance(name_1, str) and name_1 else "–"
         out.append(
             (
                 num(row["rank"]),
@@ -97,10 +102,10 @@ def ranking(rows: pd.DataFrame, shown: list[str]) -> Table:
                 num(row["benefit"]),
                 interval(row["benefit_lower"], row["benefit_upper"]),
                 percent(row["p_benefit"]),
-                percent(row["p_reliable"]),
+                *((percent(row["p_reliable"]),) if reliable else ()),
                 percent(row["p_top"]),
                 num(row["own_reliability"], 2),
-                f"{row['moderator_1']}: {row['moderator_1_direction']}" if row.get("moderator_1") else "–",
+                moved,
             )
         )
-    return Table(HEAD, tuple(out), 3)
+    return Table((*head, "P(top)", "own-data reliability", "strongest moderator"), tuple(out), 3)

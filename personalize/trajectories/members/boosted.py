@@ -12,6 +12,7 @@ from personalize.trajectories.members.member import Floats, Stored, Training
 from personalize.trajectories.query import Query
 
 MOST_ROWS = 400_000
+PATIENCE = 1.3  # times the best number of trees, grown in vain before it stops
 SMALL = 200_000  # rows that one thread is enough for
 CHUNK = 200_000
 SITUATION = ("seen", "gap", "target_time", "landmark_time", "wants_last")
@@ -153,7 +154,7 @@ def _learn(training: Training, name: str, base: tuple[str, ...], pace: Pace) -> 
         error = float(np.average((outcome - offset - sofar) ** 2, weights=weight))
         if error < best:
             added, trees, best = sofar.copy(), end, error
-        elif end >= 2 * max(trees, 8):
+        elif end >= PATIENCE * max(trees, 8):
             break
     model = lightgbm.train(settings, data, trees).model_to_string() if trees else ""
     return {name: offset + added}, Boosted(name, base, start, model, trees, training.threads)

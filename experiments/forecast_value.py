@@ -1,0 +1,229 @@
+"""What do session ratings of the alliance add to a forecast that has outcome history and baseline?
+
+Run ``python -m experiments.forecast_value``; ``--help`` lists the options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import t as student
+
+from experiments.command import main
+from experiments.figures import PLACEBO, canvas, intervals
+from experiments.levels import resampling_groups
+from experiments.question import Question, experiment
+from experiments.result import ExperimentResult, check_row
+from features import Panel
+from features.errors import NotEnoughData
+from personalize.simulate import SimulatedClinic
+from personalize.study.panel_store import panel_tables, rebuilt
+from personalize.trajectories.forecast import TrajectoryForecaster
+from personalize.trajectories.held_out import held_out
+
+LEVEL = 0.95
+LANDMARKS = (3, 5, 8)
+HORIZONS: tuple[int | str, ...] = (1, 4, "last")
+FEWEST = 40
+MEMBERS = ("direct", "growth", "boosted")  # those of `TrajectoryForecaster`
+CLAIM = "Knowing the alliance so far makes a forecast better that already knows outcome history and baseline."
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "alliance moves the outcome": {"preset": "nonlinear"},
+    "alliance says nothing": {"preset": "null", "options": {"trait_to_outcome": 0.0, "feedback": 0.0}},
+}
+
+
+@experiment()
+def run(
+    asked: Question,
+    *,
+    level: float = LEVEL,
+    landmarks: Sequence[int] = LANDMARKS,
+    horizons: Sequence[int | str] = HORIZONS,
+    members: Sequence[str] = MEMBERS,
+) -> ExperimentResult:
+    """What do session ratings of the alliance add to a forecast that has outcome history and baseline?
+
+    Claim: alliance so far (trait and state, past sessions only) improves forecasts of new patients. Estimand: share of the
+    mean absolute error, and of the CRPS, that goes when the same forecaster is also given the alliance; per landmark (sessions
+    seen) and horizon, paired by patient. Both forecasters are cross-fitted over therapists; the intervals (t, therapists as
+    units) hold for these forecasters on patients of other therapists. Assumptions: none causal; a gain does not say that
+    raising the alliance changes the outcome, and none does not say that it does not.
+
+    Falsification: each patient given the alliance course of another patient must bring no gain.
+    """
+    panel = asked.panel
+    process = asked.process
+    use = usable_landmarks(panel, landmarks)
+    without = losses(panel.renamed(replace(panel.columns, alliance=None)), use, horizons, asked.random_state, members)
+    rows = compare(losses(panel, use, horizons, asked.random_state, members), without, panel, level, asked.random_state)
+    table = pd.DataFrame(rows)
+    strange = with_strangers(panel, asked.random_state)
+    placebo = compare(
+        losses(strange, use, horizons, asked.random_state, members), without, panel, level, asked.random_state
+    )
+    checks = pd.DataFrame([_check(row) for row in placebo if row["landmark"] == 0])
+    overall = table[(table["landmark"] == 0) & (table["metric"] == "mae")].iloc[0]
+    clear = overall["lower"] > 0
+    sentence = (
+        f"Adding {process} to outcome history and baseline {'lowered' if clear else 'was not shown to lower'} the error of forecasts "
+        f"of {asked.outcome} for new patients: {overall['estimate']:.1%} of the mean absolute error ({level:.0%} CI "
+        f"{overall['lower']:.1%} to {overall['upper']:.1%}; {overall['without']:.2f} points without, {overall['with']:.2f} with)."
+    )
+    notes = [f"Landmarks {', '.join(str(k) for k in use)} sessions; {int(overall['n'])} patients; folds by therapist."]
+    left_out = [k for k in landmarks if k not in use]
+    if left_out:
+        notes.append(
+            f"Too few patients have a session after {', '.join(map(str, left_out))}; these landmarks are left out."
+        )
+    figure = _figure(table, placebo)
+    return ExperimentResult("forecast-value", CLAIM, table, sentence, checks, figure, tuple(notes))
+
+
+def usable_landmarks(panel: Panel, landmarks: Sequence[int]) -> list[int]:
+    """Landmarks after which at least 40 patients have a session.
+
+    Raises
+    ------
+    NotEnoughData
+        When there is none.
+    """
+    use = [k for k in landmarks if (panel.sessions_per_patient > k).sum() >= FEWEST]
+    if not use:
+        most = int((panel.sessions_per_patient > min(landmarks)).sum())
+        raise NotEnoughData(
+            f"{panel.names['sessions']}: {most} patients have a session after the {min(landmarks)} seen; what the alliance "
+            f"adds to a forecast needs at least {FEWEST}, better some hundreds. Earlier landmarks may do."
+        )
+    return use
+
+
+def losses(
+    panel: Panel,
+    landmarks: Sequence[int],
+    horizons: Sequence[int | str],
+    seed: int,
+    members: Sequence[str] = MEMBERS,
+) -> pd.DataFrame:
+    """Absolute error and CRPS of each held-out forecast; index patient, landmark, horizon."""
+    rows = held_out(
+        TrajectoryForecaster(random_state=seed, members=tuple(members)),
+        panel,
+        landmarks=landmarks,
+        horizons=horizons,
+        baselines={},
+    ).rows
+    out = rows.assign(mae=(rows["outcome"] - rows["mean"]).abs())
+    return out.set_index(["patient", "landmark", "horizon"])[["mae", "crps"]]
+
+
+def compare(
+    with_it: pd.DataFrame, without: pd.DataFrame, panel: Panel, level: float, seed: int
+) -> list[dict[str, Any]]:
+    """Share of the loss that goes, per landmark and horizon and overall (landmark 0, every cell the same weight).
+
+    The ratio's standard error is linearised: d_i − share · loss_i, summed within therapists.
+    """
+    both = with_it.add_suffix("_with").join(without.add_suffix("_without"), how="inner").reset_index()
+    groups = pd.Series(resampling_groups(panel.clusters, seed), index=panel.patient_ids)
+    rows: list[dict[str, Any]] = []
+    cells = list(both.groupby(["landmark", "horizon"], sort=False))
+    weight = pd.Series(0.0, index=both.index)
+    for _, own in cells:
+        weight[own.index] = 1.0 / len(own)
+    for metric in ("mae", "crps"):
+        for (landmark, horizon), own in cells:
+            ones = np.full(len(own), 1.0 / len(own))
+            rows.append(_gain(own, ones, groups, metric, level, int(landmark), str(horizon)))
+        rows.append(_gain(both, weight.to_numpy() / len(cells), groups, metric, level, 0, "all"))
+    return rows
+
+
+def _gain(
+    own: pd.DataFrame, weight: Any, groups: pd.Series, metric: str, level: float, landmark: int, horizon: str
+) -> dict[str, Any]:
+    loss, less = own[f"{metric}_without"].to_numpy(), own[f"{metric}_with"].to_numpy()
+    base, now = float(weight @ loss), float(weight @ less)
+    share = 1.0 - now / base
+    group = groups.reindex(own["patient"]).to_numpy()
+    names, of = np.unique(group, return_inverse=True)
+    total = np.bincount(of, weight * ((loss - less) - share * loss) / base)
+    k = len(names)
+    half = float(student.ppf(0.5 + level / 2, max(k - 1, 1)) * np.sqrt((total**2).sum() * k / max(k - 1, 1)))
+    return {
+        "landmark": landmark,
+        "horizon": horizon,
+        "metric": metric,
+        "estimate": share,
+        "lower": share - half,
+        "upper": share + half,
+        "with": now,
+        "without": base,
+        "n": own["patient"].nunique(),
+    }
+
+
+def with_strangers(panel: Panel, seed: int) -> Panel:
+    """The panel with each patient's alliance course taken from another patient of similar length, session by session."""
+    name = panel.columns.alliance
+    rng = np.random.default_rng(seed)
+    n = panel.n_patients
+    length = panel.sessions_per_patient
+    order = np.argsort(length + 0.01 * rng.random(n), kind="stable")
+    donor = np.empty(n, dtype=np.intp)
+    donor[order] = np.roll(order, 1)  # the next in length: never the patient's own
+    own = panel.occasion
+    at = np.minimum(own, np.maximum(length[donor[panel.patient_index]] - 1, 0))
+    values = panel.alliance[panel.offsets[donor[panel.patient_index]] + at]
+    tables = panel_tables(panel)
+    tables["sessions"][name] = np.where(np.isfinite(panel.alliance), values, np.nan)
+    return rebuilt(panel, tables)
+
+
+def _check(row: dict[str, Any]) -> dict[str, object]:
+    return check_row(
+        f"alliance of another patient: share of {row['metric']} gained",
+        "no gain (0 or less)",
+        row["estimate"],
+        row["lower"],
+        row["upper"],
+        passed=row["lower"] <= 0,
+        n=row["n"],
+    )
+
+
+def _figure(table: pd.DataFrame, placebo: list[dict[str, Any]]) -> Figure:
+    figure, (ax,) = canvas(1, height=4.0, width=6.5)
+    rows = table[table["metric"] == "mae"]
+    fake = pd.DataFrame([row for row in placebo if row["metric"] == "mae" and row["landmark"] == 0])
+    labels = [f"{k} seen, {h}" if k else "all" for k, h in zip(rows["landmark"], rows["horizon"], strict=True)]
+    labels.append("all, another patient's alliance")
+    shown = pd.concat([rows, fake], ignore_index=True)
+    columns = [(100 * shown[c]).tolist() for c in ("estimate", "lower", "upper")]
+    colours = ["#1b4965"] * len(rows) + [PLACEBO]
+    intervals(ax, labels, *columns, colours=colours)
+    ax.set_title("% of the mean absolute error that goes with the alliance known", fontsize=9)
+    return figure
+
+
+def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
+    """One simulated clinic of the calibration: found means a gain shown."""
+    panel = clinic.panel
+    without = losses(panel.renamed(replace(panel.columns, alliance=None)), LANDMARKS, HORIZONS, seed)
+    out = []
+    for words, given in (("", panel), ("placebo, another patient's alliance: ", with_strangers(panel, seed))):
+        for row in compare(losses(given, LANDMARKS, HORIZONS, seed), without, panel, LEVEL, seed):
+            if row["landmark"] == 0 or row["horizon"] == "next session":
+                name = f"{words}{row['metric']}, {row['landmark'] or 'all'} seen, {row['horizon']}"
+                found = float(row["lower"] > 0)
+                out.append({"quantity": name, **{k: row[k] for k in ("estimate", "lower", "upper")}, "found": found})
+    return out
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(run))

@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import state_and_trait
+from experiments.carry_over import CarryOver, lag_products
+from features import Panel
+from features.errors import NotEnoughData
+from personalize.simulate import simulate_clinic
+from personalize.study.panel_store import panel_tables
+
+
+def test_reliability_by_hand():
+    one = CarryOver(trait=2.0, state=1.0, rest=1.0, memory=0.5)
+    assert one.trait_share == 0.5
+    assert one.reliability(1) == 0.5
+    # Var(mean of 2) = 2 + (1·2 + 2·1·0.5) / 4 + 1/2
+    assert one.reliability(2) == pytest.approx(2 / (2 + 0.75 + 0.5))
+    assert one.sessions_for(0.5) == 1
+    assert one.sessions_for(0.9999) == np.inf
+
+
+def test_components_of_a_known_process_are_recovered():
+    rng = np.random.default_rng(0)
+    n, steps, memory = 4000, 12, 0.6
+    state = np.empty((n, steps))
+    state[:, 0] = rng.standard_normal(n)
+    for t in range(1, steps):
+        state[:, t] = memory * state[:, t - 1] + np.sqrt(1 - memory**2) * rng.standard_normal(n)
+    values = 1.5 * rng.standard_normal((n, 1)) + state + 0.7 * rng.standard_normal((n, steps)) + np.arange(steps)
+    values[rng.random((n, steps)) < 0.2] = np.nan
+    one = lag_products(values, np.arange(n), "x").fit(np.ones(n))
+    assert one.trait == pytest.approx(2.25, abs=0.2)  # three Monte Carlo standard errors
+    assert one.state == pytest.approx(1.0, abs=0.2)
+    assert one.rest == pytest.approx(0.49, abs=0.15)
+    assert one.memory == pytest.approx(memory, abs=0.1)
+
+
+@pytest.fixture(scope="module")
+def clinic():
+    return simulate_clinic(n_patients=300, random_state=8)
+
+
+def test_shares_are_recovered_and_dealing_anew_leaves_none(clinic):
+    result = state_and_trait.run(clinic.panel, truth=clinic.truth)
+    rows = result.table.dropna(subset=["truth"])
+    assert len(rows) == 4 and rows["covered"].sum() >= 3
+    assert result.falsification["passed"].all()
+    shares = result.table[result.table["quantity"].str.startswith("share")].groupby("rating")["estimate"].sum()
+    assert np.allclose(shares, 1.0)
+
+
+def test_without_therapists_the_rest_is_answered_and_the_gap_named(clinic):
+    tables = panel_tables(clinic.panel)
+    columns = replace(clinic.panel.columns, therapist=None)
+    patients = tables["patients"].drop(columns="therapist_id")
+    panel = Panel(tables["sessions"], patients, columns=columns, better="low")
+    result = state_and_trait.run(panel)
+    assert not result.table["quantity"].eq("share: therapist").any()
+    assert "at least 10 therapists" in " ".join(result.notes)
+    assert "an unknown share" in result.sentence
+
+
+def test_too_few_sessions_are_named():
+    values = np.random.default_rng(0).standard_normal((50, 4))
+    with pytest.raises(NotEnoughData, match="4 sessions apart"):
+        lag_products(values, np.arange(50), "wai")
+
+
+def test_sessions_needed_grow_with_what_is_wanted(clinic):
+    table = state_and_trait.run(clinic.panel).table
+    need = table[table["quantity"].str.startswith("sessions for")].groupby("rating")["estimate"]
+    assert need.apply(lambda values: values.is_monotonic_increasing).all()
+    assert isinstance(table, pd.DataFrame)
