@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Trait, lasting state and passing rest of one rating, from how alike a patient's ratings are so many sessions apart.
 
 Covariance of two ratings of a patient l sessions apart, everybody's course taken out:

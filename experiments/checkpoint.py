@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Long runs that survive an interruption: every finished cell is on disk before the next one starts.
 
 The file holds one JSON object a line: first the settings of the run, then a line a cell with its rows. A line is

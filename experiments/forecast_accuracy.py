@@ -178,7 +178,7 @@ def coverage_table(name: str, held: HeldOut) -> pd.DataFrame:
     own = score[score["forecaster"] == FORECASTER]
     out = []
     for group in ("landmark", "horizon", "severity"):
-        for value, part in own[own["severity"] > 0].groupby(group, sort=False):
+        for value, part in own[own["severity"] > 0].groupby(group, sort=group != "horizon"):
             each = part.groupby("patient")["coverage"].mean()
             error = 1.96 * each.std() / np.sqrt(len(each))
             share = part["coverage"].mean()

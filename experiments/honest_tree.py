@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """A small tree of who benefits, whose leaves are estimated on patients who did not grow it."""
 
 from __future__ import annotations

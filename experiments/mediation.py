@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Paths from intake through trait alliance to the outcome's level, errors of the measured trait taken out.
 
     m = a0 + a·x + u          trait alliance

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """How many patients and sessions does a study need?
 
 Run ``python -m experiments.power --patients 100 200 400 --sessions 8 12 --effect -2.5 --effect-sd 1.9``; ``--help`` lists

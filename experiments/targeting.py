@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Would working on the alliance with the patients who hinge most pay?
 
 Run ``python -m experiments.targeting``; ``--help`` lists the options.

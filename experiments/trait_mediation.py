@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Does trait-like alliance mediate what patient and therapist baseline characteristics do to the outcome?
 
 Run ``python -m experiments.trait_mediation``; ``--help`` lists the options.

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """When does change in alliance matter? By phase, by the state of things at the session, and for how long.
 
 Run ``python -m experiments.when``; ``--help`` lists the options.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.panel import Panel
 from personalize.effects import checks
@@ -43,7 +44,7 @@ class FirstStage:
     average: Average
     dynamics: Dynamics
     slopes: OwnSlopes
-    known: np.ndarray
+    known: NDArray[np.bool_]
     weight: Floats
     counts: Ints
     any_test: Test
@@ -52,7 +53,7 @@ class FirstStage:
     @property
     def who(self) -> Ints:
         """Rows of the panel's patients who have a slope."""
-        return self.slopes.who[self.known]
+        return np.asarray(self.slopes.who[self.known])
 
 
 def first_stage(

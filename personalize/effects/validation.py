@@ -88,8 +88,10 @@ def validation_table(
         ]
     )
     tail = (1 - level) / 2
-    lower = np.nanquantile(draws, tail, axis=0)
-    upper = np.nanquantile(draws, 1 - tail, axis=0)
+    lower, upper = np.full(len(point), np.nan), np.full(len(point), np.nan)
+    told = np.isfinite(draws).any(axis=0)  # no slope, say, where nothing was predicted
+    lower[told] = np.nanquantile(draws[:, told], tail, axis=0)
+    upper[told] = np.nanquantile(draws[:, told], 1 - tail, axis=0)
     sizes = np.bincount(fifth, minlength=GROUPS)
     labels = (
         [("blp_slope", "", len(tau)), ("average", "", len(tau))]

@@ -308,3 +308,12 @@ def test_very_short_series_get_an_answer_and_a_full_table(timing: str, sessions:
     found = AllianceEffect().fit(panel)
     assert np.isfinite(found.effects_[["estimate", "lower", "upper"]].to_numpy()).all()
     assert len(found.sensitivity()) > 10
+
+
+def test_tree_contributions_are_those_of_shap(effect: AllianceEffect) -> None:
+    shap = pytest.importorskip("shap")
+    assert effect.moderators_ is not None
+    booster = effect.moderators_.boosters[0]
+    theirs = shap.TreeExplainer(booster).shap_values(effect._x[:20])
+    ours = np.asarray(booster.predict(effect._x[:20], pred_contrib=True))[:, :-1]
+    assert np.allclose(ours, theirs, atol=1e-6)
