@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def phase_windows(grid: Grid, timing: str, n: int) -> list[tuple[int, int]]:
     reached = np.array([(np.isfinite(grid.outcome[:, k:]).any(axis=1)).mean() for k in range(grid.outcome.shape[1])])
     last = int(np.flatnonzero(reached >= 0.5).max(initial=0))
     cuts = np.linspace(0, last, n + 1).round().astype(int)
-    return [(int(a), int(b) + 1) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [(int(a), int(b) + 1) for a, b in pairwise(cuts)]
 
 
 def window_effect(found: PanelDynamics, grid: Grid, errors: Errors) -> Estimate | None:

@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501, D400
 """For whom does change in alliance matter? Heterogeneity, moderators, groups, and how far single patients can be told.
 
 Run ``python -m experiments.for_whom``; ``--help`` lists the options.

@@ -23,6 +23,7 @@ from features import Columns, Panel
 from features.measures import measure
 from features.windows import Layout
 from personalize.simulate import simulate_clinic
+from personalize.trajectories.baselines import BASELINES
 from personalize.trajectories.calibration import calibration_table
 from personalize.trajectories.compare import compare
 from personalize.trajectories.distribution import QUANTILES, quantile_name
@@ -35,6 +36,8 @@ from personalize.trajectories.query import Query
 
 PRESETS = ("nonlinear", "linear", "harsh")
 SEEDS = (701, 702, 703)
+# the strongest of the plain combinations stands beside the single baselines
+CONTENDERS = {**BASELINES, "regression + mixed model": ("regression", "mixed")}
 # of four settings tried on another clinic the best one; its own defaults learn next to nothing between patients
 GPBOOST = {"learning_rate": 0.1, "num_leaves": 4, "min_data_in_leaf": 100, "leaves_newton_update": True, "verbose": -1}
 GPBOOST_ROUNDS = 200
@@ -226,7 +229,7 @@ def main() -> None:
     for name, seed, panel in clinics(seeds, size, given.reframed):
         print(f"{name}, seed {seed}: {panel}", flush=True)
         forecaster = TrajectoryForecaster(random_state=seed, n_jobs=given.jobs)
-        held.setdefault(name, []).append(held_out(forecaster, panel, refit=True, peers=peers()))
+        held.setdefault(name, []).append(held_out(forecaster, panel, baselines=CONTENDERS, refit=True, peers=peers()))
     tables: dict[str, list[pd.DataFrame]] = {"accuracy": [], "coverage": [], "paths": [], "calibration": []}
     for name, parts in held.items():
         # one data set with several seeds of the folds is still one set of patients

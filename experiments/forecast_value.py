@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501, D400
 """What do session ratings of the alliance add to a forecast that has outcome history and baseline?
 
 Run ``python -m experiments.forecast_value``; ``--help`` lists the options.

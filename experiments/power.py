@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501, D400
 """How many patients and sessions does a study need?
 
 Run ``python -m experiments.power --patients 100 200 400 --sessions 8 12 --effect -2.5 --effect-sd 1.9``; ``--help`` lists
@@ -180,7 +180,7 @@ def plan_from(asked: Question) -> Plan:
         noise_sd=float(np.sqrt(dynamics.noise)),
         feedback=kappa,
         alliance_sem=asked.errors.alliance,
-        patients_per_therapist=max(int(round(float(size[size > 0].mean()))), 1),
+        patients_per_therapist=max(round(float(size[size > 0].mean())), 1),
     )
 
 

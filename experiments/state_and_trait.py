@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501, D400
 """How much of alliance and of outcome lies between therapists, between patients, and within patients?
 
 Run ``python -m experiments.state_and_trait``; ``--help`` lists the options.

@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501, D400
 """Does state-like alliance come before symptom change within the patient?
 
 Run ``python -m experiments.state_mechanism``; ``--help`` lists the options.

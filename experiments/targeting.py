@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501, D400
 """Would working on the alliance with the patients who hinge most pay?
 
 Run ``python -m experiments.targeting``; ``--help`` lists the options.
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.optimize import nnls
 from scipy.stats import t as student
 
 from experiments.command import main
@@ -22,7 +21,6 @@ from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row, with_truth
 from features.errors import NotEnoughData, OptionError
 from personalize.effects.alliance_effect import AllianceEffect
-from personalize.effects.moderators import Moderators
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.validation import orthogonal_scores
 from personalize.simulate import SimulatedClinic, Truth
@@ -123,8 +121,7 @@ def rank(effect: AllianceEffect, asked: Question) -> Ranking:
     sign = -1.0 if panel.better == "low" else 1.0
     low, severe = -first[asked.process][known], -sign * first[asked.outcome][known]
     b, v = effect.own_slope_[known], effect.own_variance_[known]
-    tau = held_out_prediction(effect.moderators_, b, 1.0 / (v + float(effect.heterogeneity_["sd_total"]) ** 2))
-    tau = tau + effect.average_["estimate"]
+    tau = effect.moderators_.held_out + effect.average_["estimate"]
     # how much the alliance moves may go with the first ratings too: they enter what its movement is expected to be
     x = np.column_stack([effect._x[known], _standard(low), _standard(severe)])
     score = orthogonal_scores(b, 1.0 / v, tau, x, effect.moderators_.fold)
@@ -133,22 +130,6 @@ def rank(effect: AllianceEffect, asked: Question) -> Ranking:
     priority = dict(zip(RULES, (sign * tau, low, severe), strict=True))
     group = resampling_groups(panel.clusters[known], asked.random_state)
     return Ranking(sign * score, priority, group, known, points)
-
-
-def held_out_prediction(moderators: Moderators, b: Floats, weight: Floats) -> Floats:
-    """Predicted effect (centred) in which not even the weights of the two learners have seen the patient's therapist.
-
-    The engine's own weights come from all patients. That they cannot be negative makes a prediction that holds nothing look
-    as if it ranked a little better than chance, so they are learned anew here for each fold, on the others.
-    """
-    out = np.zeros(len(b))
-    root = np.sqrt(weight)
-    centred = b - np.average(b, weights=weight)
-    for k in range(int(moderators.fold.max()) + 1):
-        held = moderators.fold == k
-        mix, _ = nnls(moderators.members[~held] * root[~held, None], (centred * root)[~held])
-        out[held] = moderators.members[held] @ mix
-    return out
 
 
 def _first(values: Floats, panel: Any) -> Floats:

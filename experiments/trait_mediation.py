@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501, D400
 """Does trait-like alliance mediate what patient and therapist baseline characteristics do to the outcome?
 
 Run ``python -m experiments.trait_mediation``; ``--help`` lists the options.

@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501, D400
 """When does change in alliance matter? By phase, by the state of things at the session, and for how long.
 
 Run ``python -m experiments.when``; ``--help`` lists the options.
@@ -85,7 +85,7 @@ def phase_table(found: PanelDynamics, windows: list[tuple[int, int]], errors: Er
         When a window has fewer than 20 patients with two steps in it.
     """
     parts = []
-    for phase, (start, stop) in zip(PHASES, windows, strict=True):
+    for start, stop in windows:
         one = window_effect(found, window_grid(found.grid, start, stop), errors) if stop - start >= 3 else None
         if one is None:
             raise NotEnoughData(

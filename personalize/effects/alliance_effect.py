@@ -329,7 +329,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
                 "validate: no moderators were estimated, so there is no ranking by baseline to validate."
             )
         known = np.isfinite(self.own_variance_)
-        b, tau = self.own_slope_[known], self.baseline_prediction_[known] + self.average_["estimate"]
+        b, tau = self.own_slope_[known], self.moderators_.held_out + self.average_["estimate"]
         spread = 1.0 / self.own_variance_[known]
         scores = orthogonal_scores(b, spread, tau, self._x[known], self.moderators_.fold)
         sign = -1.0 if self.better_ == "low" else 1.0

@@ -103,8 +103,9 @@ class Moderators:
         What each member predicts on average over the training patients.
     out_of_fold : array of shape (n,)
         Centred mix for the training patients, from folds that did not hold them.
-    members : array of shape (n, 2)
-        Centred out-of-fold predictions of the two members.
+    held_out : array of shape (n,)
+        The same with the mix, too, learned without the patient's fold: for validation, where a mix that has seen the
+        patient finds a ranking in noise.
     fold : int array of shape (n,)
     """
 
@@ -113,7 +114,7 @@ class Moderators:
     mix: Floats
     centre: Floats
     out_of_fold: Floats
-    members: Floats
+    held_out: Floats
     fold: Ints
 
     def predict(self, x: Floats) -> Floats:
@@ -189,14 +190,24 @@ def fit_moderators(x: Floats, b: Floats, weight: Floats, cluster: NDArray[np.int
             fit_boosters(x[train], centred[train], weight[train], seed + 100 * k), x[held]
         ) - (base if x.shape[1] else 0.0)
     members -= np.average(members, axis=0, weights=weight)
-    root = np.sqrt(weight)
-    mix, _ = nnls(members * root[:, None], centred * root)
-    total = mix.sum()
-    if total > 1.0:  # an out-of-fold prediction may be too timid, never by much: the sum is held at one and a half
-        mix *= min(total, 1.5) / total
+    mix = _mix(members, centred, weight)
+    held_out = np.empty(n)
+    for k in range(int(fold.max()) + 1):
+        held = fold == k
+        held_out[held] = members[held] @ _mix(members[~held], centred[~held], weight[~held])
     ridge = fit_ridge(x, centred, weight)
     boosters = fit_boosters(x, centred, weight, seed)
     centre = np.array(
         [np.average(ridge.predict(x), weights=weight), np.average(predict_boosters(boosters, x), weights=weight)]
     )
-    return Moderators(ridge, boosters, mix, centre, members @ mix, members, fold)
+    return Moderators(ridge, boosters, mix, centre, members @ mix, held_out, fold)
+
+
+def _mix(members: Floats, b: Floats, weight: Floats) -> Floats:
+    """Weigh the members by non-negative least squares on their out-of-fold predictions."""
+    root = np.sqrt(weight)
+    mix, _ = nnls(members * root[:, None], b * root)
+    total = mix.sum()
+    if total > 1.5:  # an out-of-fold prediction may be too timid, never by much
+        mix *= 1.5 / total
+    return np.asarray(mix)

@@ -55,7 +55,7 @@ def save(effect: AllianceEffect, folder: Path) -> None:
             "mix": m.mix,
             "mix_centre": m.centre,
             "out_of_fold": m.out_of_fold,
-            "members": m.members,
+            "held_out": m.held_out,
             "fold": m.fold,
         }
         for i, booster in enumerate(m.boosters):
@@ -141,7 +141,7 @@ def _moderators(text: dict[str, Any], a: dict[str, Any], folder: Path) -> Modera
             raise FileError(f"{path}: this file of a saved AllianceEffect is not there.")
         boosters.append(lgb.Booster(model_file=str(path)))
     ridge = Ridge(text["ridge_intercept"], a["ridge_centre"], a["ridge_coefficients"])
-    return Moderators(ridge, tuple(boosters), a["mix"], a["mix_centre"], a["out_of_fold"], a["members"], a["fold"])
+    return Moderators(ridge, tuple(boosters), a["mix"], a["mix_centre"], a["out_of_fold"], a["held_out"], a["fold"])
 
 
 def _plain(series: pd.Series) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def test_a_pilot_gives_the_numbers_of_its_clinic(clinic):
 
 
 def test_power_table_by_hand():
-    rows = pd.DataFrame({"patients": 100, "sessions": 8, **dict.fromkeys(power.TARGETS, [1.0, 1.0, 0.0, 1.0])})
+    rows = pd.DataFrame({"patients": 100, "sessions": 8, **{key: [1.0, 1.0, 0.0, 1.0] for key in power.TARGETS}})
     table = power_table(rows)
     assert table["estimate"].tolist() == [0.75] * 4
     assert table["lower"].iloc[0] == pytest.approx(0.3006, abs=1e-3)  # Wilson's interval of 3 in 4
