@@ -26,7 +26,7 @@ from personalize.study.progress import Show, Stages
 from personalize.study.pseudonyms import pseudonymised
 from personalize.study.summary import summarise_run
 
-PACKAGES = ("personalize", "numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "shap", "pyarrow")
+PACKAGES = ("personalize", "numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "pyarrow")
 BLOCK = 1 << 20
 
 
