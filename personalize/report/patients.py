@@ -49,7 +49,9 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
                 "cutoff": None if measure is None else measure.cutoff,
                 "level": 0.90 if found is None else float(found.attrs.get("level", 0.90)),
                 "ends": _ends(inputs),
-                "alliance_ends": [np.nanmin(panel.alliance), np.nanmax(panel.alliance)] if panel.has_alliance else None,
+                "alliance_ends": [np.nanmin(panel.alliance), np.nanmax(panel.alliance)]
+                if np.isfinite(panel.alliance).any()
+                else None,
             }
         )
     )

@@ -173,6 +173,18 @@ def test_patients_without_sessions_need_no_sessions_table(done: Done, tmp_path: 
         new_panel(results, {})
 
 
+def test_patients_without_sessions_get_their_pages(done: Done, tmp_path: Path) -> None:
+    """Nobody has a rating yet, so the page has no alliance axis to draw."""
+    new = new_patients(done, tmp_path / "new")
+    out = tmp_path / "out"
+    told = CliRunner().invoke(
+        app, ["predict", str(done.folder), "--patients", str(new / "patients.csv"), "--out", str(out)]
+    )
+    assert told.exit_code == 0, told.stderr
+    assert (out / "report.html").stat().st_size > 10_000
+    assert len(pd.read_csv(out / "effects.csv")) == 5
+
+
 def test_predictions_do_not_replace_the_run(done: Done) -> None:
     runner = CliRunner()
     sessions = str(done.clinic / "sessions.csv")
