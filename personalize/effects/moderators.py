@@ -1,8 +1,9 @@
 """What intake says about the effect: ridge and bagged small LightGBM trees, weighed by what they predict.
 
 One row a patient: the own slope b_i, weighted by 1 / (v_i + ω²). Ridge is the better learner where moderators act
-linearly, trees where they act by thresholds and in combination; non-negative least squares on predictions from folds
-that did not hold the patient's therapist decides between them (Wolpert 1992; van der Laan, Polley & Hubbard 2007).
+linearly, trees where they act by thresholds and in combination; predictions from folds that did not hold the patient's
+therapist decide between them (stacking: Wolpert 1992; van der Laan, Polley & Hubbard 2007), with weights that are drawn
+to ones set beforehand.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from personalize.effects.transitions import Floats, Ints
 
 FEWEST_CLUSTERS = 10  # below this, folds are drawn over patients
 FEWEST_PATIENTS = 40
+MIX_MEAN, MIX_SD = (0.3, 0.8), 0.35  # prior of the weights of ridge and boosters; chosen on tuning clinics
 BAGS = 6
 BOOSTERS = ({"max_depth": 2, "trees": 150}, {"max_depth": 3, "trees": 100})
 PENALTIES = np.exp(np.linspace(-12.0, 4.0, 49))  # prior variances of a ridge coefficient, in units of the data
@@ -98,7 +100,7 @@ class Moderators:
     ridge : Ridge
     boosters : tuple of Booster
     mix : array of shape (2,)
-        Weights of ridge and boosters; both zero where neither predicts.
+        Weights of ridge and boosters.
     centre : array of shape (2,)
         What each member predicts on average over the training patients.
     out_of_fold : array of shape (n,)
@@ -204,9 +206,14 @@ def fit_moderators(x: Floats, b: Floats, weight: Floats, cluster: NDArray[np.int
 
 
 def _mix(members: Floats, b: Floats, weight: Floats) -> Floats:
-    """Weigh the members by non-negative least squares on their out-of-fold predictions."""
+    """Weigh the members by what their out-of-fold predictions say of the own slopes, drawn to weights set beforehand.
+
+    Non-negative, and most probable where weights are normal around `MIX_MEAN` with SD `MIX_SD`: with a few hundred
+    patients unpenalised weights (Wolpert 1992) follow the noise of the slopes.
+    """
     root = np.sqrt(weight)
-    mix, _ = nnls(members * root[:, None], b * root)
+    prior = np.eye(2) / MIX_SD
+    mix, _ = nnls(np.vstack([members * root[:, None], prior]), np.concatenate([b * root, prior @ np.array(MIX_MEAN)]))
     total = mix.sum()
     if total > 1.5:  # an out-of-fold prediction may be too timid, never by much
         mix *= 1.5 / total

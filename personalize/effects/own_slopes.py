@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_discrete_lyapunov
 
 from personalize.effects.adjusted import BETA, RHO, Dynamics, Errors, impulse
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.within import Moments
 
+MEMORY = 2  # lags over which what is left of persistence is looked for
 SMALLEST_SPREAD = 1e-8  # within-patient sum of squares of the alliance below which there is no slope
 
 
@@ -42,19 +44,27 @@ class OwnSlopes:
 
 
 def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: bool = True) -> OwnSlopes:
-    """Estimate b_i = (Σ ã r / Σ ã² − bias_i) / λ, r = y[t+1] − ρ·y[t] within patients.
+    """Estimate b_i = (Σ ã r / Σ ã² − bias_i) / λ, r = y[t+1] − w·y[t] within patients.
 
     Parameters
     ----------
     m : Moments
         Of the outcome equation.
     dynamics : Dynamics
-        ρ and the response to errors. bias_i = −σ²·Σ_l C_i(l)·ψ_l / E[Σ ã²] for the patient's own pattern of sessions;
-        the expected spread stands below, not the patient's own, which is small by chance in some patients.
+        Persistence and the response to errors, for the bias of each patient's own pattern of sessions (`_lean`). It is
+        divided by the expected spread, not the patient's own, which is small by chance in some patients.
     errors : Errors
         With an alliance SEM s, λ = 1 − s²·Σtr(M_i) / ΣΣã²: regression calibration, b is divided by λ and v by λ².
     corrected : bool
         Whether ``dynamics`` was solved with the short-panel correction.
+
+    Notes
+    -----
+    w, the working persistence, is the plain within estimate, not ρ: it leaves the least noise in r, where ρ (from which
+    short panels and error of measurement have been taken out) would difference too much. What that does to the mean of
+    the slopes is taken out with the bias and by centring at the average effect; what it does to their spread is
+    (ρ − w) times a small covariance (on tuning clinics the slope of b_i on β_i lies between .96 and 1.02). What is left of
+    persistence in r makes v_i = s²·f_i / (λ² Σã²), see `working_noise`.
     """
     theta = dynamics.theta if corrected else dynamics.uncorrected
     spread = m.cross[:, 1, 1]
@@ -62,17 +72,118 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     safe = np.where(moving, spread, 1.0)
     trace = m.within.trace
     reliability = 1.0 - errors.alliance**2 * trace[moving].sum() / max(spread[moving].sum(), SMALLEST_SPREAD)
-    slope = (m.cross[:, 1, 2] - theta[RHO] * m.cross[:, 1, 0]) / safe
+    working = working_theta(m, lagged_outcome=bool(theta[RHO]))
+    slope = (m.cross[:, 1, 2] - working[RHO] * m.cross[:, 1, 0]) / safe
     if corrected:
-        n_lags = m.within.kernel.shape[1]
-        lean = dynamics.noise * (m.within.kernel @ impulse(theta, n_lags)[0][:n_lags, 1])
         per_freedom = spread[moving].sum() / max(trace[moving].sum(), SMALLEST_SPREAD)
-        slope = slope + lean / np.maximum(trace * per_freedom, SMALLEST_SPREAD)
-    r2 = errors.outcome**2
-    noise = dynamics.noise + r2 * (1.0 + theta[RHO] ** 2) + (theta[BETA] * errors.alliance) ** 2 * max(reliability, 0.0)
+        slope = slope - _lean(m, dynamics, working[RHO]) / np.maximum(trace * per_freedom, SMALLEST_SPREAD)
+    noise, inflation = working_noise(m, working)
     slope = np.where(moving, slope / reliability, np.nan)
-    variance = np.where(moving, noise / (safe * reliability**2), np.inf)
+    variance = np.where(moving, noise * inflation / (safe * reliability**2), np.inf)
     return OwnSlopes(m.within.who, slope, variance, spread, float(noise), float(reliability))
+
+
+def working_theta(m: Moments, *, lagged_outcome: bool) -> Floats:
+    """Plain within estimate of persistence and average slope, measurement error and all: θ with zeros for the rest."""
+    total = m.cross.sum(axis=0)
+    theta = np.zeros(5)
+    if lagged_outcome:
+        theta[[RHO, BETA]] = np.linalg.lstsq(total[:2, :2], total[:2, 2], rcond=None)[0]
+    elif total[1, 1] > SMALLEST_SPREAD:
+        theta[BETA] = total[1, 2] / total[1, 1]
+    return theta
+
+
+def working_noise(m: Moments, working: Floats) -> tuple[float, Floats]:
+    """Variance of r's noise, and how much its memory adds to each patient's sampling variance.
+
+    Parameters
+    ----------
+    m : Moments
+    working : array of shape (5,)
+        As `working_theta` returns it.
+
+    Returns
+    -------
+    noise : float
+        s², differences between patients' slopes taken out: two moments, Σ r̃'r̃ = s²·Σ(n_i − c_i) + ω²·ΣS_i and
+        Σ(ã'r̃)² = s²·Σ f_i S_i + ω²·ΣS_i².
+    inflation : array of shape (k,)
+        f_i = 1 + 2 Σ_l q_l Σ_t ã[t] ã[t+l] / S_i, q_l the autocorrelations of r at lags up to `MEMORY` (the sandwich of a
+        series with known memory; Newey & West 1987, Econometrica 55, 703).
+    """
+    within, weights = m.within, np.array([-working[RHO], -working[BETA], 1.0])
+    alliance, left = within.transform(np.column_stack([m.residual[:, 1], m.residual @ weights])).T
+    spread = m.cross[:, 1, 1]
+    safe = np.where(spread > SMALLEST_SPREAD, spread, 1.0)
+    counts = np.bincount(within.group).astype(float)
+    by_lag = [_paired(m, alliance, left, lag) for lag in range(MEMORY + 1)]
+    # E[r̃_t r̃_s] = γ(t − s) − Var(mean of the patient's r): solved for γ
+    system, right = np.eye(MEMORY + 1), np.zeros(MEMORY + 1)
+    share = np.stack([(2.0 - (lag == 0)) * np.maximum(1.0 - lag / counts, 0.0) / counts for lag in range(MEMORY + 1)])
+    for lag, (products, _, pairs) in enumerate(by_lag):
+        if pairs.sum() > 0:
+            right[lag] = products.sum() / pairs.sum()
+            system[lag] -= share @ pairs / pairs.sum()
+    gamma = np.linalg.lstsq(system, right, rcond=None)[0]
+    memory = np.clip(gamma[1:] / gamma[0], -0.5, 0.5) if gamma[0] > 0 else np.zeros(MEMORY)
+    inflation = 1.0 + 2.0 * sum(q * by_lag[lag][1] for lag, q in enumerate(memory, start=1)) / safe
+    inflation = np.clip(inflation, 0.5, 2.0)
+    freedom = within.trace + 1.0 - counts * (np.concatenate([[1.0], memory]) @ share)
+    along = within.sums(alliance * left)
+    along = along - within.trace * along.sum() / max(within.trace.sum(), 1e-12)  # its mean is bias, not heterogeneity
+    table = np.array([[freedom.sum() - m.nuisance, spread.sum()], [inflation @ spread, spread @ spread]])
+    moments = np.array([left @ left, along @ along])
+    noise, varies = np.linalg.solve(table, moments) if np.linalg.cond(table) < 1e12 else (0.0, -1.0)
+    if varies < 0 or noise <= 0:
+        noise = moments[0] / max(table[0, 0], 1.0)
+    return float(noise), inflation
+
+
+def _paired(m: Moments, alliance: Floats, left: Floats, lag: int) -> tuple[Floats, Floats, Floats]:
+    """Per patient: Σ r̃[t] r̃[t+lag], Σ ã[t] ã[t+lag], and the number of such pairs of sessions."""
+    group, position = m.within.group, m.position
+    shape = (len(m.within.starts), int(position.max(initial=0)) + 1)
+    there, a, r = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    there[group, position], a[group, position], r[group, position] = 1.0, alliance, left
+    early, late = slice(None, shape[1] - lag), slice(lag, None)
+    one, two, three = (np.einsum("ij,ij->i", v[:, early], v[:, late]) for v in (r, a, there))
+    return one, two, three
+
+
+def _lean(m: Moments, dynamics: Dynamics, working: float) -> Floats:
+    """Expectation of Σ ã (r − βã) for each patient's pattern of sessions, shape (k,).
+
+    −σ² Σ_l C_i(l) ψ_l from the errors (`personalize.effects.adjusted`), and (ρ − w)·E[Σ ã ỹ] from the persistence that
+    r still holds: with Γ the autocovariances of the fitted dynamics, E[Σ ã ỹ] = tr(M_i) Γ_ay(0) − Σ_l C_i(l)
+    (Γ_ay(l+1) + Γ_ya(l+1)).
+    """
+    theta, kernel = dynamics.theta, m.within.kernel
+    n_lags = kernel.shape[1]
+    lean = -dynamics.noise * (kernel @ impulse(theta, n_lags)[0][:n_lags, 1])
+    covariances = autocovariance(dynamics, n_lags)
+    if covariances is not None:
+        crossed = m.within.trace * covariances[0, 1, 0] - kernel @ (covariances[1:, 1, 0] + covariances[1:, 0, 1])
+        lean = lean + (theta[RHO] - working) * crossed
+    return np.asarray(lean)
+
+
+def autocovariance(dynamics: Dynamics, n_lags: int) -> Floats | None:
+    """Γ(l) = Cov(z[t+l], z[t]) of z = (outcome, alliance) under the fitted dynamics, shape (n_lags + 1, 2, 2).
+
+    None where the dynamics are not stationary.
+    """
+    rho, beta, phi, kappa0, kappa1 = dynamics.theta
+    step = np.array([[rho, beta], [kappa0 * rho + kappa1, kappa0 * beta + phi]])
+    if np.abs(np.linalg.eigvals(step)).max() >= 1.0:
+        return None
+    shock = np.array([[1.0, 0.0], [kappa0, 1.0]])
+    noise = shock @ np.diag([dynamics.noise, dynamics.alliance_noise]) @ shock.T
+    out = np.empty((n_lags + 1, 2, 2))
+    out[0] = solve_discrete_lyapunov(step, noise)
+    for lag in range(n_lags):
+        out[lag + 1] = step @ out[lag]
+    return out
 
 
 def moment_heterogeneity(slopes: OwnSlopes) -> float:

@@ -116,6 +116,8 @@ class Moments:
         Per patient w' M w, w the regressors and, last, the response, time and baseline partialled out.
     residual : array of shape (n, m)
         The same variables per transition, partialled out, before the within transform.
+    position : int array of shape (n,)
+        Grid column of each transition.
     within : Projection
     nuisance : int
         Coefficients spent on time, baseline and covariates.
@@ -123,6 +125,7 @@ class Moments:
 
     cross: Floats
     residual: Floats
+    position: Ints
     within: Projection
     nuisance: int
 
@@ -169,7 +172,7 @@ def moments(steps: Transitions, baseline: Floats, within: Projection) -> Moments
     for i in range(m):
         for j in range(m):
             cross[:, i, j] = within.sums(residual[:, i] * transformed[:, j])
-    return Moments(cross, residual, within, basis.width)
+    return Moments(cross, residual, steps.position, within, basis.width)
 
 
 class _Basis:
