@@ -13,7 +13,6 @@ from importlib.util import find_spec
 
 import lightgbm as lgb
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from features.panel import Panel
@@ -134,20 +133,17 @@ def boosted_random_slopes(panel: Panel) -> PatientEffects:
         gp_model=model,
         num_boost_round=150,
     )
-    up, down = design.copy(), design.copy()
-    up[:, 0] += 0.5
-    down[:, 0] -= 0.5
-    ends = [
-        booster.predict(at, group_data_pred=r.who, group_rand_coef_data_pred=r.a, pred_latent=True)["fixed_effect"]
-        for at in (up, down)
-    ]
-    fixed = ends[0] - ends[1]
+    slope = np.zeros(len(r.who))
+    for step in (0.5, -0.5):
+        at = design.copy()
+        at[:, 0] += step
+        found = booster.predict(
+            at, group_data_pred=r.who, group_rand_coef_data_pred=np.full(len(r.who), step), pred_latent=True
+        )
+        slope += (found["fixed_effect"] + found["random_effect_mean"]) * np.sign(step)
     n = np.bincount(r.who, minlength=panel.n_patients)
-    mean = np.bincount(r.who, fixed, panel.n_patients) / np.maximum(n, 1)
-    effects = pd.DataFrame(booster.predict_training_data_random_effects())
-    slope = np.zeros(panel.n_patients)
-    slope[r.who] = effects.iloc[:, -1].to_numpy()
-    return PatientEffects(np.where(n > 0, mean + slope, mean[n > 0].mean()))
+    mean = np.bincount(r.who, slope, panel.n_patients) / np.maximum(n, 1)
+    return PatientEffects(np.where(n > 0, mean, mean[n > 0].mean()))
 
 
 PEERS: dict[str, Callable[[Panel], PatientEffects]] = {

@@ -20,7 +20,9 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from personalize.effects.transitions import Floats, Ints
 
 N_OMEGA, N_PSI = 15, 7
-PRIOR_POWER = 1.5  # p(ω) ∝ ω^1.5 keeps the posterior off zero; chosen on tuning clinics for coverage, see docs/effects.md
+PRIOR_POWER = (
+    1.5  # p(ω) ∝ ω^1.5 keeps the posterior off zero; chosen on tuning clinics for coverage, see docs/effects.md
+)
 NEGLIGIBLE = 1e-4  # posterior weight below which a grid cell is left out
 
 
