@@ -125,7 +125,8 @@ def run(
     peers: Sequence[str],
 ) -> pd.DataFrame:
     """Fill the cells that ``path`` does not hold yet; it is rewritten whole after each clinic."""
-    done = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=KEY)
+    # a preset is called "null", which pandas would read as missing
+    done = pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.is_file() else pd.DataFrame(columns=KEY)
     design = list(product(presets, patients, sessions, range(FIRST_SEED, FIRST_SEED + seeds)))
     for i, (preset, n, t, seed) in enumerate(design, 1):
         here = (done["preset"] == preset) & (done["patients"] == n) & (done["sessions"] == t) & (done["seed"] == seed)
