@@ -87,6 +87,8 @@ def cell(preset: str, patients: int, sessions: int, seed: int, estimators: Seque
             "p_any": test["p_value"],
             "p_baseline": test["baseline_p_value"],
             "detected": float(test["detected"]),
+            # what a patient's interval may be wide: the average's own, and differences that the data do not exclude
+            "width_not_excluded": 1.5 * (average["upper"] - average["lower"]) + 2 * 1.645 * test["sd_not_excluded"],
             "seconds": seconds,
         }
     )

@@ -64,7 +64,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     average_ : Series
         estimate, lower, upper, se; uncorrected and its interval; robustness_value and more.
     heterogeneity_ : Series
-        Both tests, standard deviations, ``detected``.
+        Both tests, standard deviations, the largest one not excluded at 95 % (``sd_not_excluded``), ``detected``.
     persistence_ : Series
         ρ: estimate, se.
     state_sd_ : float
@@ -113,7 +113,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         )
         self._adopt(panel, first, moderators, posterior, errors, (b, v, tau, x))
         self.heterogeneity_ = heterogeneity_table(
-            first.any_test, first.baseline_test, posterior, tau, checks.LEVEL_OF_TEST
+            first.any_test, first.baseline_test, slopes, posterior, tau, checks.LEVEL_OF_TEST
         )
         self.average_ = average_table(average, slopes, panel, self.level)
         self.persistence_ = pd.Series({"estimate": average.pair[0], "se": float(np.sqrt(average.covariance[0, 0]))})

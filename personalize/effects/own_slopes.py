@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_discrete_lyapunov
+from scipy.optimize import brentq
+from scipy.stats import chi2
 
 from personalize.effects.adjusted import BETA, RHO, Dynamics, Errors, impulse
 from personalize.effects.transitions import Floats, Ints
@@ -63,8 +65,8 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     w, the working persistence, is the plain within estimate, not ρ: it leaves the least noise in r, where ρ (from which
     short panels and error of measurement have been taken out) would difference too much. What that does to the mean of
     the slopes is taken out with the bias and by centring at the average effect; what it does to their spread is
-    (ρ − w) times a small covariance (on tuning clinics the slope of b_i on β_i lies between .96 and 1.02). What is left of
-    persistence in r makes v_i = s²·f_i / (λ² Σã²), see `working_noise`.
+    (ρ − w) times a small covariance (on tuning clinics the slope of b_i on β_i lies between .96 and 1.02). What is
+    left of persistence in r makes v_i = s²·f_i / (λ² Σã²), see `working_noise`.
     """
     theta = dynamics.theta if corrected else dynamics.uncorrected
     spread = m.cross[:, 1, 1]
@@ -109,8 +111,8 @@ def working_noise(m: Moments, working: Floats) -> tuple[float, Floats]:
         s², differences between patients' slopes taken out: two moments, Σ r̃'r̃ = s²·Σ(n_i − c_i) + ω²·ΣS_i and
         Σ(ã'r̃)² = s²·Σ f_i S_i + ω²·ΣS_i².
     inflation : array of shape (k,)
-        f_i = 1 + 2 Σ_l q_l Σ_t ã[t] ã[t+l] / S_i, q_l the autocorrelations of r at lags up to `MEMORY` (the sandwich of a
-        series with known memory; Newey & West 1987, Econometrica 55, 703).
+        f_i = 1 + 2 Σ_l q_l Σ_t ã[t] ã[t+l] / S_i, q_l the autocorrelations of r at lags up to `MEMORY` (the sandwich
+        of a series with known memory; Newey & West 1987, Econometrica 55, 703).
     """
     within, weights = m.within, np.array([-working[RHO], -working[BETA], 1.0])
     alliance, left = within.transform(np.column_stack([m.residual[:, 1], m.residual @ weights])).T
@@ -193,6 +195,25 @@ def moment_heterogeneity(slopes: OwnSlopes) -> float:
     centre = w @ b / w.sum()
     excess = w @ (b - centre) ** 2 - (known.sum() - 1)
     return float(max(excess / max(w.sum() - (w @ w) / w.sum(), 1e-300), 0.0))
+
+
+def largest_heterogeneity(slopes: OwnSlopes, level: float = 0.95) -> float:
+    """Largest SD of true slopes that the own slopes do not exclude, one-sided at ``level``; NaN below ten patients.
+
+    The Q-profile limit: the ω at which Σ (b_i − b̄)² / (v_i + ω²) falls to the lower quantile of χ² with n − 1 degrees
+    of freedom (Viechtbauer 2007, Statistics in Medicine 26, 37).
+    """
+    known = np.isfinite(slopes.variance)
+    b, v = slopes.slope[known], slopes.variance[known]
+    if len(b) < 10:
+        return float("nan")
+
+    def above(omega: float) -> float:
+        w = 1.0 / (v + omega**2)
+        return float(w @ (b - w @ b / w.sum()) ** 2 - chi2.ppf(1.0 - level, len(b) - 1))
+
+    high = float(np.sqrt(v.max()) + np.ptp(b))
+    return 0.0 if above(0.0) <= 0 else float(brentq(above, 0.0, high, xtol=1e-6))
 
 
 def mean_slope(slopes: OwnSlopes) -> float:

@@ -13,7 +13,7 @@ from features.panel import Panel
 from personalize.effects.adjusted import BETA
 from personalize.effects.average import Average
 from personalize.effects.heterogeneity import Test
-from personalize.effects.own_slopes import OwnSlopes
+from personalize.effects.own_slopes import OwnSlopes, largest_heterogeneity
 from personalize.effects.shrinkage import Posterior
 from personalize.effects.transitions import Floats, Ints
 
@@ -71,7 +71,9 @@ def robustness(average: Average, slopes: OwnSlopes) -> tuple[float, float]:
     return f2 / (1 + f2), float(0.5 * (np.sqrt(f2**2 + 4 * f2) - f2))
 
 
-def heterogeneity_table(any_test: Test, base_test: Test, posterior: Posterior, tau: Floats, level: float) -> pd.Series:
+def heterogeneity_table(
+    any_test: Test, base_test: Test, slopes: OwnSlopes, posterior: Posterior, tau: Floats, level: float
+) -> pd.Series:
     """Both tests, the standard deviations of effects, and whether patients may be ranked (Holm over the two tests)."""
     p = np.array([any_test.p_value, base_test.p_value])
     known = p[np.isfinite(p)]
@@ -85,6 +87,7 @@ def heterogeneity_table(any_test: Test, base_test: Test, posterior: Posterior, t
             "baseline_p_value": base_test.p_value,
             "detected": detected,
             "sd_total": float(np.sqrt(sd_baseline**2 + posterior.omega**2 + posterior.psi**2)),
+            "sd_not_excluded": largest_heterogeneity(slopes),
             "sd_baseline": sd_baseline,
             "sd_therapist": posterior.psi,
             "sd_patient": posterior.omega,

@@ -10,10 +10,10 @@ Demirer, Duflo & Fernández-Val (2018, arXiv:1712.04802); TOC, AUTOC and Qini: Y
 Assoc. 120, 38).
 
 Intervals: a bootstrap that takes the ranking as given has the right width where intake predicts the effect. Where it
-predicts nothing, τ̂_i is a weighted sum of other patients' scores, Σ τ̂_i Γ_i a quadratic form Σ K_ij Γ_i Γ_j in which every pair
-counts twice, and its variance is twice what that bootstrap sees (a degenerate U-statistic; cf. Wager 2024,
-arXiv:2405.05534). The variance is therefore taken times 1 + min(1, `DOUBT` / z²), z the ratio of "first minus last fifth" to
-its bootstrap SE: doubled where the ranking shows nothing, hardly changed where it shows much.
+predicts nothing, τ̂_i is a weighted sum of other patients' scores, Σ τ̂_i Γ_i a quadratic form Σ K_ij Γ_i Γ_j in which
+every pair counts twice, and its variance is twice what that bootstrap sees (a degenerate U-statistic; cf. Wager 2024,
+arXiv:2405.05534). The variance is therefore taken times 1 + min(1, `DOUBT` / z²), z the ratio of "first minus last
+fifth" to its bootstrap SE: doubled where the ranking shows nothing, hardly changed where it shows much.
 """
 
 from __future__ import annotations
