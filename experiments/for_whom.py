@@ -91,7 +91,7 @@ def scores(effect: AllianceEffect, known: Any) -> tuple[Floats, Floats]:
     moderators = effect.moderators_
     assert moderators is not None  # callers have checked
     b, v = effect.own_slope_[known], effect.own_variance_[known]
-    tau = effect.baseline_prediction_[known] + effect.average_["estimate"]
+    tau = moderators.held_out + effect.average_["estimate"]
     score = orthogonal_scores(b, 1.0 / v, tau, effect._x[known], moderators.fold)
     return score, precision(effect, known)
 
@@ -181,7 +181,8 @@ def _truths(
 
 def true_fifths(effect: AllianceEffect, truth: Truth, known: Any) -> list[float]:
     """Mean true effect of the same fifths that `AllianceEffect.validate` forms."""
-    real, tau = truth.patients["effect"].to_numpy()[known], effect.baseline_prediction_[known]
+    assert effect.moderators_ is not None  # callers have checked
+    real, tau = truth.patients["effect"].to_numpy()[known], effect.moderators_.held_out
     sign = -1.0 if effect.better_ == "low" else 1.0
     order = np.argsort(-sign * tau, kind="stable")
     rank = np.empty(len(order), dtype=np.intp)
