@@ -36,6 +36,8 @@ class ReportInputs:
         From `personalize.explain.on_track`.
     attributions : DataFrame, optional
         From `personalize.explain.attributions`, for the next session of each patient.
+    tree_attributions : DataFrame, optional
+        From `personalize.explain.tree_attributions` (all inputs), for the next session of each patient.
     alliance_variance, outcome_variance : DataFrame, optional
         ``features.variance.variance_shares(...).table``.
     effects, average, heterogeneity, persistence : optional
@@ -63,6 +65,7 @@ class ReportInputs:
     calibration: pd.DataFrame | None = None
     on_track: Any = None
     attributions: pd.DataFrame | None = None
+    tree_attributions: pd.DataFrame | None = None
     alliance_variance: pd.DataFrame | None = None
     outcome_variance: pd.DataFrame | None = None
     effects: pd.DataFrame | None = None

@@ -19,6 +19,7 @@ from personalize.report.inputs import ReportInputs
 from personalize.report.names import Names
 from personalize.report.words import Words
 
+MOST_INPUTS = 5  # of the boosted trees, a patient
 DIGITS = 5  # significant digits of what is drawn
 HINGE = (
     "effect", "effect_lower", "effect_upper", "shift", "benefit", "benefit_lower", "benefit_upper", "benefit_long_run",
@@ -32,10 +33,6 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
     panel = inputs.panel
     found = inputs.scenarios
     shifts = [] if found is None else sorted(float(s) for s in found["shift"].unique())
-    points = float("nan")
-    if found is not None and len(found):
-        one = found.loc[found["shift"] == found["shift"].max()].iloc[0]
-        points = float(one["shift_points"]) / float(one["shift"]) if one["shift"] else float("nan")
     measure = panel.outcome_measure
     return dict(
         plain(
@@ -44,7 +41,6 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
                 "alliance": words.alliance,
                 "better": words.better,
                 "shifts": shifts,
-                "sd": points,
                 "sessions": sessions,
                 "cutoff": None if measure is None else measure.cutoff,
                 "level": 0.90 if found is None else float(found.attrs.get("level", 0.90)),
@@ -78,6 +74,7 @@ class Records:
         self.forecasts = Rows.of(self.panel, inputs.forecasts, column)
         self.scenarios = Rows.of(self.panel, inputs.scenarios, column)
         self.attributions = Rows.of(self.panel, inputs.attributions, column)
+        self.trees = Rows.of(self.panel, inputs.tree_attributions, column)
         self.track = Rows.of(self.panel, track.signals if isinstance(track, OnTrack) else None, "patient")
         self.hinge = None if inputs.hinge is None else inputs.hinge.to_dict("records")
         self.intake = self.panel.patients.to_dict("records")
@@ -102,6 +99,8 @@ class Records:
         own = self.scenarios.rows(i)
         if own:
             record["what"] = [_scenario(own, d) for d in self.shared["shifts"]]
+            furthest = int(np.argmax(own["shift"]))
+            record["sd"] = own["shift_points"][furthest] / own["shift"][furthest] if own["shift"][furthest] else None
         own = self.attributions.rows(i)
         if own:
             record["moved"] = {
@@ -109,6 +108,7 @@ class Records:
                 "background": own["background"][0],
                 "session": own[session][0] if session in own else None,
                 "groups": [[g, own[g][0]] for g in GROUPS if g in own],
+                "trees": _single(self.trees.rows(i)),
             }
         own = self.track.rows(i)
         if own:
@@ -128,6 +128,15 @@ FAN = {
     "blo": "band_lower",
     "bhi": "band_upper",
 }
+
+
+def _single(own: dict[str, NDArray[Any]]) -> list[list[Any]]:
+    """Single inputs that move the forecast most through its trees: name, value, points; those that move nothing not."""
+    if not own:
+        return []
+    size = np.abs(own["contribution"].astype(float))
+    order = np.argsort(-size, kind="stable")[:MOST_INPUTS]
+    return [[own["input"][k], own["value"][k], own["contribution"][k]] for k in order if size[k] > 0]
 
 
 def _scenario(own: dict[str, NDArray[Any]], shift: float) -> dict[str, Any]:

@@ -40,5 +40,12 @@ def patient_inputs(results: Results, who: list[Any]) -> ReportInputs:
         hinge = hinge.set_index(hinge[panel.columns.patient].map(str))
         own = hinge.loc[[str(one) for one in panel.patient_ids]].set_axis(panel.patient_ids, axis=0)
     return gather(
-        panel, results.forecaster, effect, run=results.run, evaluate=False, hinge=own, reference=results.panel
+        panel,
+        results.forecaster,
+        effect,
+        run=results.run,
+        evaluate=False,
+        hinge=own,
+        reference=results.panel,
+        sd=results.study.get("analysis.shift_sd"),
     )

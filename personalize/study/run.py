@@ -133,6 +133,7 @@ def _write_run(
             done.effect,
             notes=summary["notes"],
             run={**about, "level": study.get("analysis.level"), "seconds": dict(stages.seconds)},
+            sd=study.get("analysis.shift_sd"),
             **_given(done),
         )
         write_report(folder, report)
@@ -166,6 +167,7 @@ def results_tables(done: Analysis) -> dict[str, pd.DataFrame]:
         out["effects.csv"] = done.effect.effects_.copy().rename_axis(index=patient).reset_index()
         out["hinge.csv"] = done.hinge.copy().rename_axis(index=patient).reset_index()
     out["attributions.csv"] = done.attributions
+    out["tree-attributions.csv"] = done.tree_attributions
     out["panel.parquet"] = long_table(panel).frame
     return out
 

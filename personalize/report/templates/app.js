@@ -161,7 +161,7 @@
 
   function moved(p) {
     var what = scenario(p), text = "", note = "";
-    $("shift-out").textContent = signed(shift) + " SD" + (set.sd ? " (" + signed(shift * set.sd) + " points)" : "");
+    $("shift-out").textContent = signed(shift) + " SD" + (p.sd ? " (" + signed(shift * p.sd) + " points)" : "");
     $("shift").setAttribute("aria-valuetext", $("shift-out").textContent);
     if (what && p.fan) {
       var k = Math.min(set.sessions, p.fan.s.length) - 1;
@@ -197,6 +197,9 @@
       bars($("groups"), groups);
       $("background").textContent = "Background " + num(p.moved.background) + ", forecast " + num(p.moved.forecast) + (p.moved.session ? " for session " + p.moved.session : "") + ".";
     }
+    var trees = p.moved ? p.moved.trees : [];
+    $("trees-box").hidden = !trees.length;
+    rowsTable($("trees"), ["input", "value", "moves the forecast by"], trees.map(function (t) { return [t[0], t[1], signed(t[2])]; }));
     rowsTable($("intake"), ["intake", "value"], p.intake);
     $("intake-box").hidden = !p.intake.length;
     var rows = p.s.map(function (k, i) { return [String(k), p.y[i]].concat(set.alliance_ends ? [p.a[i]] : []); });
