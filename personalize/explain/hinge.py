@@ -19,6 +19,8 @@ from personalize.explain.verdicts import verdicts
 Floats = NDArray[np.float64]
 
 CHUNK = 64  # draws ranked at a time
+NOT_SHOWN = "the test of heterogeneity does not show that patients differ, so they are not ranked"
+NOT_TESTED = "there are too few data to test whether patients differ, so they are not ranked"
 
 
 def hinge(
@@ -106,7 +108,8 @@ def hinge(
     _reliable(out, benefit, known, panel)
     detected = bool(effect.heterogeneity_["detected"])
     p_top = top_probability(benefit[:, known], top)
-    _ranking(out, p_top, known, detected)
+    untested = not np.isfinite(float(effect.heterogeneity_.get("p_value", 0.0)))
+    _ranking(out, p_top, known, NOT_TESTED if untested else "" if detected else NOT_SHOWN)
     _own_data(out, own)
     words = strongest(_contributions(effect, panel, own), direction)
     out = pd.concat([out, words], axis=1)
@@ -176,16 +179,16 @@ def _reliable(out: pd.DataFrame, benefit: Floats, known: NDArray[np.bool_], pane
         out["p_reliable_reason"] = ""
 
 
-def _ranking(out: pd.DataFrame, p_top: Floats, known: NDArray[np.bool_], detected: bool) -> None:
+def _ranking(out: pd.DataFrame, p_top: Floats, known: NDArray[np.bool_], reason: str) -> None:
     out["rank"] = pd.array([pd.NA] * len(out), dtype="Int64")
     out["p_top"] = np.nan
-    if detected:
+    if not reason:
         out.loc[known, "p_top"] = p_top
         rank = out["benefit"].rank(ascending=False, method="first")
         out["rank"] = rank.astype("Int64")
         out["ranking_reason"] = np.where(known, "", "no effect could be estimated")
     else:
-        out["ranking_reason"] = "the test of heterogeneity does not show that patients differ, so they are not ranked"
+        out["ranking_reason"] = reason
 
 
 def _own_data(out: pd.DataFrame, own: PatientEffects) -> None:

@@ -24,6 +24,7 @@ SHIFTS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)  # stops of the slide
 SESSIONS = 8  # steps of the fan
 LANDMARKS = (3, 5, 8)
 FEWEST = 10  # patients with a session after a landmark
+OWN = ("panel", "reference", "notes", "run")  # arguments of `gather`, not tables
 LEFT_OUT = (NotEnoughData, NotFitted, OptionError)
 
 
@@ -77,7 +78,7 @@ def gather(
     OptionError
         For a field that `ReportInputs` does not have.
     """
-    known = [f.name for f in fields(ReportInputs)]
+    known = [f.name for f in fields(ReportInputs) if f.name not in OWN]
     unknown = [name for name in given if name not in known]
     if unknown:
         raise OptionError(f"gather: {listed(unknown)} is no table of a report; allowed are {', '.join(known)}.")
@@ -127,7 +128,7 @@ def gather(
         left_out += list(effect.notes_)
     forecast_notes = [] if made.get("forecasts") is None else list(made["forecasts"].attrs.get("notes", []))
     every = [*notes, *panel.notes, *left_out, *forecast_notes]
-    return ReportInputs(panel=panel, **made, notes=tuple(dict.fromkeys(every)), run=about)
+    return ReportInputs(panel=panel, **made, reference=reference, notes=tuple(dict.fromkeys(every)), run=about)
 
 
 def _steps(forecaster: TrajectoryForecaster | None) -> int:

@@ -51,6 +51,8 @@ class ReportInputs:
         From `personalize.explain.hinge` and `personalize.explain.scenarios` (several shifts on end).
     subgroups : Subgroups, optional
         From `personalize.explain.subgroups`.
+    reference : Panel, optional
+        Patients whose scores set the axes of single patients' pictures; ``panel`` by default.
     notes : sequence of str
         What was left out, assumed or set aside; shown on the first screen.
     run : mapping
@@ -78,6 +80,7 @@ class ReportInputs:
     hinge: pd.DataFrame | None = None
     scenarios: pd.DataFrame | None = None
     subgroups: Any = None
+    reference: Panel | None = None
     notes: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
 

@@ -34,6 +34,7 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
     found = inputs.scenarios
     shifts = [] if found is None else sorted(float(s) for s in found["shift"].unique())
     measure = panel.outcome_measure
+    ratings = (inputs.reference or panel).alliance
     return dict(
         plain(
             {
@@ -45,23 +46,24 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
                 "cutoff": None if measure is None else measure.cutoff,
                 "level": 0.90 if found is None else float(found.attrs.get("level", 0.90)),
                 "ends": _ends(inputs),
-                "alliance_ends": [np.nanmin(panel.alliance), np.nanmax(panel.alliance)]
-                if np.isfinite(panel.alliance).any()
-                else None,
+                "alliance_ends": [np.nanmin(ratings), np.nanmax(ratings)] if np.isfinite(ratings).any() else None,
+                "judged": inputs.on_track is not None,
             }
         )
     )
 
 
 def _ends(inputs: ReportInputs) -> list[float]:
-    """Ends of the outcome axis: the same for every patient, so that pictures can be compared."""
-    values = [inputs.panel.outcome]
+    """Ends of the outcome axis: the same for every patient, so that pictures can be compared.
+
+    The middle 98 % of scores and forecasts; the picture of a patient who goes beyond makes its axis longer.
+    """
+    values = [(inputs.reference or inputs.panel).outcome]
     if inputs.forecasts is not None:
         values += [inputs.forecasts["lower"].to_numpy(dtype=float), inputs.forecasts["upper"].to_numpy(dtype=float)]
-    if inputs.scenarios is not None:
-        values += [inputs.scenarios["mean"].to_numpy(dtype=float)]
     every = np.concatenate(values)
-    return [float(np.nanmin(every)), float(np.nanmax(every))] if np.isfinite(every).any() else [0.0, 1.0]
+    every = every[np.isfinite(every)]
+    return [float(v) for v in np.quantile(every, [0.01, 0.99])] if len(every) else [0.0, 1.0]
 
 
 class Records:

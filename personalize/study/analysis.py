@@ -23,6 +23,7 @@ from personalize.trajectories.held_out import HeldOut, held_out
 QUICK_BASELINES = ("last observation", "expected response", "mixed model")
 LANDMARKS = (3, 5, 8)
 HORIZONS = (1, 4, "last")
+FIRST_SIGNAL = 2  # first session at which a patient can be off track: the band starts from the first score
 FEWEST_AT_LANDMARK = 10  # patients with a session after it, for a landmark to be worth evaluating
 SINGLE_INPUTS = 5  # of the boosted trees, a forecast
 KINDS = ("next session", "4 sessions ahead", "last session")  # the rows a forecaster is asked for by default
@@ -45,6 +46,8 @@ class Analysis:
         The five single inputs that move each forecast most through its boosted trees.
     evaluation, calibration : DataFrame or None
         None where no patient has sessions after a landmark.
+    on_track : OnTrack or None
+        None where too few patients go on after a second session.
     hinge, validation, sensitivity : DataFrame or None
     left_out : dict of str to str
         What was not made, and why.
@@ -59,6 +62,7 @@ class Analysis:
     tree_attributions: pd.DataFrame
     evaluation: pd.DataFrame | None = None
     calibration: pd.DataFrame | None = None
+    on_track: explain.OnTrack | None = None
     effect: AllianceEffect | None = None
     hinge: pd.DataFrame | None = None
     validation: pd.DataFrame | None = None
@@ -146,6 +150,13 @@ def _evaluate(done: Analysis, study: Study) -> None:
     held = _large_enough(held_out(done.forecaster, done.panel, landmarks=landmarks, horizons=HORIZONS, baselines=names))
     done.evaluation = summarise(held, random_state=done.forecaster.random_state)
     done.calibration = calibration_table(held)
+    signal = [k for k in landmarks if k >= FIRST_SIGNAL]
+    if signal:
+        done.on_track = explain.on_track(done.forecaster, done.panel, landmarks=signal)
+    else:
+        done.left_out["the not-on-track signal"] = (
+            f"Fewer than {FEWEST_AT_LANDMARK} patients go on after session {FIRST_SIGNAL}; nothing to judge it by."
+        )
 
 
 def _large_enough(held: HeldOut) -> HeldOut:

@@ -43,6 +43,13 @@ TREES: dict[str, Described] = {
     "value": ("", "Value of the input; empty: unknown."),
     "contribution": (OUTCOME, "What it moves the forecast by through the trees (TreeSHAP times their weight)."),
 }
+ON_TRACK: dict[str, Described] = {
+    "sessions_seen": ("sessions", "Session at which the patient is judged: the k-th observed one."),
+    "expected": (OUTCOME, "Expected response: mean course of patients with the same first score, of other folds."),
+    "bound": (OUTCOME, "Nine in ten of those patients do better than this."),
+    "outcome": (OUTCOME, "Score of the patient at this session."),
+    "off_track": ("", "Whether the score is worse than the bound."),
+}
 GROUP = (
     OUTCOME,
     "What this group of inputs moves the forecast by (Shapley value); groups add up to forecast minus background.",
@@ -154,6 +161,7 @@ def _described(panel: Panel, table: str, column: str) -> tuple[str, str, str]:
         "forecasts.csv": FORECASTS,
         "attributions.csv": ATTRIBUTIONS,
         "tree-attributions.csv": TREES,
+        "on-track.csv": ON_TRACK,
         "effects.csv": EFFECTS,
         "hinge.csv": HINGE,
         "truth.csv": TRUTH,

@@ -14,6 +14,10 @@ from personalize.report.words import Words
 
 OWN, SIMPLE = "forecaster", "last observation"
 MOST_INPUTS = 15
+NO_TREES = (
+    "One part of the forecast, boosted trees, found nothing to correct in what the other parts say; no single inputs "
+    "of theirs can be shown."
+)
 TITLE = "How well the course is forecast"
 
 
@@ -36,6 +40,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     if inputs.tree_attributions is not None:
         average = average_tree_attributions(inputs.tree_attributions, patient=inputs.panel.columns.patient)
         figures += _single(average[average["size"] > 0])
+        said += [] if average["size"].any() else [NO_TREES]
     if not figures:
         return Section(
             "forecast", TITLE, missing="No forecast could be made or judged; the notes above say why.", short="Forecast"
