@@ -33,7 +33,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     average = inputs.average
     if average is None:
         why = (
-            "There is no process column (Columns(alliance=...)), so no effect was estimated."
+            "There is no process column, so no effect was estimated."
             if not inputs.panel.has_alliance
             else "No effect could be estimated from these data; the notes above say why."
         )
