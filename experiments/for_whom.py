@@ -16,7 +16,6 @@ from scipy.stats import norm, spearmanr
 
 from experiments.command import main
 from experiments.figures import INK, TRUE, canvas, intervals
-from experiments.honest_tree import honest_tree
 from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row, with_truth
 from features.errors import NotEnoughData
@@ -24,6 +23,7 @@ from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.heterogeneity import test_baseline
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.validation import orthogonal_scores
+from personalize.explain.honest_tree import honest_tree
 from personalize.simulate import SimulatedClinic, Truth
 
 LEVEL = 0.90
@@ -66,7 +66,13 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
     known = np.isfinite(effect.own_variance_)
     score, weight = scores(effect, known)
     tree = honest_tree(
-        effect._x[known], effect.encoding_, score, weight, effect.clusters_[known], level=level, seed=asked.random_state
+        score,
+        effect._x[known],
+        effect.encoding_,
+        effect.clusters_[known],
+        weight=weight,
+        level=level,
+        seed=asked.random_state,
     )
     table = _table(effect, valid, tree.leaves, level)
     if asked.truth is not None:
@@ -114,7 +120,7 @@ def _table(effect: AllianceEffect, valid: pd.DataFrame, leaves: pd.DataFrame, le
         words = {"blp_slope": "calibration slope", "gates": f"effect, {row['group']}"}
         words["gates_difference"] = "effect, first minus last fifth"
         rows.append({"quantity": words[str(row["statistic"])], **_three(row), "n": row["n"]})
-    rows += [{"quantity": f"leaf: {leaf['leaf']}", **_three(leaf), "n": leaf["n"]} for _, leaf in leaves.iterrows()]
+    rows += [{"quantity": f"leaf: {leaf['subgroup']}", **_three(leaf), "n": leaf["n"]} for _, leaf in leaves.iterrows()]
     rows += moderator_rows(effect, level)
     return pd.DataFrame(rows).reindex(columns=["quantity", "estimate", "lower", "upper", "p_value", "n"])
 

@@ -16,7 +16,13 @@ from personalize.cli.study_argument import STUDY, study_of
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
 
-    @command(app, "experiment", sections=(*READING, "analysis"), without=("analysis.all_baselines",), panel="Questions")
+    @command(
+        app,
+        "experiment",
+        sections=(*READING, "analysis"),
+        without=("analysis.all_baselines", "analysis.shift_sd"),
+        panel="Questions",
+    )
     def experiment(
         name: Annotated[
             str | None,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.feature import GROUPS
 from features.panel import Panel
 from personalize.trajectories.forecast import TrajectoryForecaster
+from personalize.trajectories.request import default_request
 
 Floats = NDArray[np.float64]
 
@@ -47,10 +48,7 @@ def attributions(forecaster: TrajectoryForecaster, panel: Panel, *, at: pd.DataF
     OptionError
         Where a member cannot be taken apart.
     """
-    if at is None:
-        asked = forecaster.predict(panel, quantiles=(0.5,))
-        columns = [panel.columns.patient, panel.columns.session, panel.columns.time]
-        at = asked[[name for name in columns if name is not None and name in asked.columns]]
+    at = default_request(panel, forecaster._fitted().clock) if at is None else at
     inputs = forecaster.attribution_inputs(panel, at)
     present = [group for group in GROUPS if group in set(inputs.groups)]
     member = np.array([present.index(group) for group in inputs.groups])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from features.errors import OptionError
 from features.panel import Panel
+from personalize.explain.own_sd import SD, within_sds
 from personalize.explain.patient_effects import PatientEffects, carried, intake_with_therapist, patient_effects
 from personalize.explain.reasons import in_words, strongest
 from personalize.explain.seen_range import seen_range
@@ -18,6 +19,8 @@ from personalize.explain.verdicts import verdicts
 Floats = NDArray[np.float64]
 
 CHUNK = 64  # draws ranked at a time
+NOT_SHOWN = "the test of heterogeneity does not show that patients differ, so they are not ranked"
+NOT_TESTED = "there are too few data to test whether patients differ, so they are not ranked"
 
 
 def hinge(
@@ -26,6 +29,7 @@ def hinge(
     *,
     top: float = 0.2,
     shift: float | None = None,
+    sd: SD = "pooled",
     sessions: int = 4,
     reference: Panel | None = None,
     random_state: int = 0,
@@ -47,12 +51,17 @@ def hinge(
     top : float
         Share of patients that counts as those with the largest benefit.
     shift : float, optional
-        Alliance points the alliance is held above its expected course; by default one pooled true-score within-patient
-        SD (``effect.state_sd_``).
+        Alliance points the alliance is held above its expected course, the same for everybody; by default one
+        true-score within-patient SD.
+    sd : {"pooled", "own"}
+        Which SD that is, and which ``effect_per_sd`` refers to: the pooled one (``effect.state_sd_``), or the
+        patient's own, shrunken (`personalize.explain.own_sd`). "own" ranks those first whose alliance moves a lot and
+        matters; "pooled" those whose outcome follows the alliance most.
     sessions : int
         K, sessions until the outcome is looked at.
     reference : Panel, optional
-        Whose alliances count as seen (``outside``); the panel itself by default, for new patients the panel of the fit.
+        Whose alliances count as seen (``outside``) and whose SDs an own one is drawn to; the panel itself by default,
+        for new patients the panel of the fit.
     random_state : int
 
     Returns
@@ -71,14 +80,14 @@ def hinge(
     Raises
     ------
     OptionError
-        For a share, shift or number of sessions that makes no sense.
+        For a share, shift, SD or number of sessions that makes no sense.
     NotFitted, PanelError
         As in `personalize.explain.patient_effects.patient_effects`.
     """
     _check(top, shift, sessions)
     own = patient_effects(effect, panel, random_state=random_state)
-    sd = float(effect.state_sd_)
-    delta = sd if shift is None else float(shift)
+    own_sd = within_sds(effect, panel, sd, reference)
+    delta = own_sd if shift is None else np.full(panel.n_patients, float(shift))
     direction = -1.0 if panel.better == "low" else 1.0
     table = own.table
     level = float(effect.average_.get("level", 0.90))
@@ -87,7 +96,7 @@ def hinge(
     for name, column in (("effect", "estimate"), ("effect_lower", "lower"), ("effect_upper", "upper")):
         out[name] = table[column].to_numpy(dtype=float)
     for name in ("", "_lower", "_upper"):
-        out[f"effect_per_sd{name}"] = out[f"effect{name}"] * sd
+        out[f"effect_per_sd{name}"] = out[f"effect{name}"] * own_sd
     benefit = direction * delta * own.draws * carried(own.persistence, sessions)[:, None]
     out["shift"] = delta
     out["benefit"] = direction * delta * estimate * float(carried(np.asarray(own.memory), sessions))
@@ -99,7 +108,8 @@ def hinge(
     _reliable(out, benefit, known, panel)
     detected = bool(effect.heterogeneity_["detected"])
     p_top = top_probability(benefit[:, known], top)
-    _ranking(out, p_top, known, detected)
+    untested = not np.isfinite(float(effect.heterogeneity_.get("p_value", 0.0)))
+    _ranking(out, p_top, known, NOT_TESTED if untested else "" if detected else NOT_SHOWN)
     _own_data(out, own)
     words = strongest(_contributions(effect, panel, own), direction)
     out = pd.concat([out, words], axis=1)
@@ -115,7 +125,7 @@ def hinge(
     )
     out["outside"] = seen_range(panel, reference).outside(delta)
     out["reason"] = table["reason"].fillna("").astype(str).to_numpy() if "reason" in table else ""
-    out.attrs.update({"top": top, "sessions": sessions, "level": level, "shift": delta, "state_sd": sd})
+    out.attrs.update({"top": top, "sessions": sessions, "level": level, "sd": sd, "state_sd": float(effect.state_sd_)})
     return out
 
 
@@ -169,16 +179,16 @@ def _reliable(out: pd.DataFrame, benefit: Floats, known: NDArray[np.bool_], pane
         out["p_reliable_reason"] = ""
 
 
-def _ranking(out: pd.DataFrame, p_top: Floats, known: NDArray[np.bool_], detected: bool) -> None:
+def _ranking(out: pd.DataFrame, p_top: Floats, known: NDArray[np.bool_], reason: str) -> None:
     out["rank"] = pd.array([pd.NA] * len(out), dtype="Int64")
     out["p_top"] = np.nan
-    if detected:
+    if not reason:
         out.loc[known, "p_top"] = p_top
         rank = out["benefit"].rank(ascending=False, method="first")
         out["rank"] = rank.astype("Int64")
         out["ranking_reason"] = np.where(known, "", "no effect could be estimated")
     else:
-        out["ranking_reason"] = "the test of heterogeneity does not show that patients differ, so they are not ranked"
+        out["ranking_reason"] = reason
 
 
 def _own_data(out: pd.DataFrame, own: PatientEffects) -> None:

@@ -19,6 +19,7 @@ from personalize.trajectories.held_out import held_out, horizon_name
 Floats = NDArray[np.float64]
 
 HALF_SD = 0.5
+ACCURACY = ("session", "statistic", "estimate", "lower", "upper", "n")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class OnTrack:
     probability: float
     points: float
     criterion: str
+
+    @classmethod
+    def of_signals(cls, signals: pd.DataFrame) -> OnTrack:
+        """Take signals that were saved, without their accuracy."""
+        return cls(signals, pd.DataFrame(columns=list(ACCURACY)), np.nan, np.nan, "")
 
 
 def on_track(
@@ -116,7 +122,7 @@ def on_track(
         )
         later = (longest[who] > k) & np.isfinite(first[who]) & np.isfinite(last[who])
         accuracy += _accuracy(k, off[later], ~improved[who][later])
-    table = pd.DataFrame(accuracy, columns=["session", "statistic", "estimate", "lower", "upper", "n"])
+    table = pd.DataFrame(accuracy, columns=list(ACCURACY))
     return OnTrack(pd.concat(signals, ignore_index=True), table, probability, goal, criterion)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.errors import OptionError
 from features.panel import Panel
 from personalize.explain.fan import fan
+from personalize.explain.own_sd import SD, within_sds
 from personalize.explain.patient_effects import PatientEffects, carried, patient_effects
 from personalize.explain.seen_range import seen_range
 from personalize.trajectories.forecast import TrajectoryForecaster
@@ -25,6 +26,7 @@ def scenarios(
     panel: Panel,
     *,
     shift: float | Sequence[float] = 1.0,
+    sd: SD = "pooled",
     sessions: int = 4,
     forecasts: pd.DataFrame | None = None,
     reference: Panel | None = None,
@@ -47,12 +49,15 @@ def scenarios(
         Histories so far.
     shift : float or sequence of float
         Within-patient SDs above (negative: below) the expected course, from this session on; one path each.
+    sd : {"pooled", "own"}
+        Which SD: ``effect.state_sd_`` for everybody, or each patient's own, shrunken (`personalize.explain.own_sd`).
     sessions : int
         Sessions ahead.
     forecasts : DataFrame, optional
         From `personalize.explain.fan`, where it has been made already (with at least ``sessions`` steps).
     reference : Panel, optional
-        Whose alliances count as seen (``outside``); the panel itself by default, for new patients the panel of the fit.
+        Whose alliances count as seen (``outside``) and whose SDs an own one is drawn to; the panel itself by default,
+        for new patients the panel of the fit.
     random_state : int
 
     Returns
@@ -66,7 +71,7 @@ def scenarios(
     Raises
     ------
     OptionError
-        For shifts or sessions that make no sense.
+        For shifts, SDs or sessions that make no sense.
     """
     shifts = np.atleast_1d(np.asarray(shift, dtype=float))
     if shifts.ndim != 1 or not len(shifts) or not np.isfinite(shifts).all():
@@ -76,7 +81,7 @@ def scenarios(
     if forecasts is not None and (base.empty or int(base["step"].max()) < sessions):
         raise OptionError(f"sessions={sessions!r}: the forecasts that came have fewer steps; make them with fan(...).")
     own = patient_effects(effect, panel, random_state=random_state)
-    delta = float(effect.state_sd_)
+    delta = within_sds(effect, panel, sd, reference)
     level = float(forecaster.level)
     who = panel.patient_ids.get_indexer(pd.Index(base[panel.columns.patient]))
     step = base["step"].to_numpy(dtype=np.intp)
@@ -84,15 +89,20 @@ def scenarios(
     near = seen_range(panel, reference)
     limits = forecaster._fitted().limits
     parts = [
-        _path(base, panel, float(amount), delta, unit, near.outside(float(amount) * delta)[who], limits)
+        _path(base, panel, float(amount), delta[who], unit, near.outside(float(amount) * delta)[who], limits)
         for amount in shifts
     ]
     out = pd.concat(parts, ignore_index=True)
-    out.attrs = {"notes": list(base.attrs.get("notes", [])), "level": level, "state_sd": delta}
+    out.attrs = {
+        "notes": list(base.attrs.get("notes", [])),
+        "level": level,
+        "sd": sd,
+        "state_sd": float(effect.state_sd_),
+    }
     return out
 
 
-def _unit_shift(own: PatientEffects, delta: float, sessions: int, level: float) -> Floats:
+def _unit_shift(own: PatientEffects, delta: Floats, sessions: int, level: float) -> Floats:
     """Shift of the outcome for one SD: estimate, lower, upper; shape (3, sessions, n_patients)."""
     out = np.empty((3, sessions, own.draws.shape[1]))
     estimate = own.table["estimate"].to_numpy(dtype=float)
@@ -107,7 +117,7 @@ def _path(
     base: pd.DataFrame,
     panel: Panel,
     amount: float,
-    delta: float,
+    delta: Floats,
     unit: Floats,
     outside: NDArray[np.bool_],
     limits: tuple[float, float],

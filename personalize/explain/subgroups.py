@@ -13,15 +13,14 @@ from features.errors import NotEnoughData
 from features.panel import Panel
 from personalize.effects.intake import baseline_table
 from personalize.effects.validation import orthogonal_scores
+from personalize.explain.dependence import MOST_LEVELS, dependence
 from personalize.explain.honest_tree import honest_tree
+from personalize.explain.jackknife import Spread, contribution_sizes, refitted
 
 Floats = NDArray[np.float64]
 
-BOOTSTRAPS = 300
 FIFTHS = 5
 FEWEST_SHOWN = 5  # patients behind a number of a table
-AT = (0.1, 0.5, 0.9)
-MOST_LEVELS = 8
 MONOTONE = 0.5  # rank correlation from which a direction is named
 
 
@@ -33,10 +32,10 @@ class Subgroups:
     ----------
     moderators : DataFrame
         moderator, estimate (mean size of its contribution to the effect, outcome points per alliance point), lower,
-        upper (bootstrap over therapists or patients, the fitted model held fixed), direction (in words), n; largest
-        first.
+        upper, direction (in words), rank_lower, rank_upper (ranks that are plausible at the level), n; largest first.
     dependence : DataFrame
-        moderator, value, estimate (mean predicted effect with this characteristic set to the value for everybody), n.
+        moderator, value, estimate (mean predicted effect with this characteristic set to the value for everybody),
+        lower, upper, n.
     tree : DataFrame
         subgroup (in words), estimate, lower, upper, n: split on one half of the clusters, estimated on the other.
     fifths : DataFrame
@@ -50,8 +49,12 @@ class Subgroups:
     fifths: pd.DataFrame
 
 
-def subgroups(effect: Any, panel: Panel, *, random_state: int = 0) -> Subgroups:
+def subgroups(effect: Any, panel: Panel, *, groups: int = 10, random_state: int = 0) -> Subgroups:
     """Describe who has a larger and who a smaller effect.
+
+    Intervals of moderators and of partial dependence come from a delete-a-group jackknife: the whole effect is fitted
+    again without each group of therapists (`personalize.explain.jackknife`). They hold what choosing other therapists
+    would change; they do not hold that both learners draw small differences toward zero.
 
     Parameters
     ----------
@@ -59,8 +62,11 @@ def subgroups(effect: Any, panel: Panel, *, random_state: int = 0) -> Subgroups:
         Fitted to ``panel`` in this session (a loaded one may lack what is needed).
     panel : Panel
         The panel of the fit.
+    groups : int
+        Groups of therapists (patients where there are fewer than ten), one refit each; 0 leaves the intervals of
+        moderators and of partial dependence empty.
     random_state : int
-        Draws bootstrap samples and the halves of the honest tree.
+        Draws the groups and the halves of the honest tree.
 
     Raises
     ------
@@ -72,40 +78,38 @@ def subgroups(effect: Any, panel: Panel, *, random_state: int = 0) -> Subgroups:
             "subgroups: no moderators were estimated (too few patients, or no intake columns that vary)."
         )
     table = baseline_table(panel)
-    contributions = effect.moderator_contributions()
     sign = -1.0 if panel.better == "low" else 1.0
-    ranked = _ranked(contributions, table, panel.clusters, sign, random_state)
+    level = float(effect.average_["level"])
+    refits = refitted(effect, panel, groups=groups, random_state=random_state) if groups else []
+    ranked = _ranked(effect, table, refits, sign, level, random_state)
     known = np.isfinite(effect.own_variance_)
     x = effect.encoding_.matrix(table)
     tau = effect.baseline_prediction_ + float(effect.average_["estimate"])
     scores = orthogonal_scores(
         effect.own_slope_[known], 1.0 / effect.own_variance_[known], tau[known], x[known], effect.moderators_.fold
     )
-    level = float(effect.average_["level"])
     tree = honest_tree(scores, x[known], effect.encoding_, panel.clusters[known], level=level, seed=random_state)
-    return Subgroups(ranked, _dependence(effect, table, ranked), tree, _fifths(table[known], sign * tau[known]))
+    moved = dependence(effect, table, ranked["moderator"].tolist(), refits, level)
+    return Subgroups(ranked, moved, tree.leaves, _fifths(table[known], sign * tau[known]))
 
 
-def _ranked(
-    contributions: pd.DataFrame, table: pd.DataFrame, clusters: NDArray[np.intp], sign: float, seed: int
-) -> pd.DataFrame:
-    size = contributions.abs().to_numpy(dtype=float)
-    _, group = np.unique(clusters, return_inverse=True)
-    total = np.zeros((int(group.max()) + 1, size.shape[1]))
-    np.add.at(total, group, size)
-    count = np.bincount(group).astype(float)
-    rng = np.random.default_rng([seed, 2])
-    drawn = rng.multinomial(len(count), np.full(len(count), 1 / len(count)), size=BOOTSTRAPS).astype(float)
-    means = (drawn @ total) / (drawn @ count)[:, None]
-    lower, upper = np.quantile(means, [0.05, 0.95], axis=0)
+def _ranked(effect: Any, table: pd.DataFrame, refits: list[Any], sign: float, level: float, seed: int) -> pd.DataFrame:
+    contributions = effect.moderator_contributions()
+    names = [str(c) for c in contributions.columns]
+    without = np.array([contribution_sizes(again, table, names) for again in refits]).reshape(-1, len(names))
+    spread = Spread(contributions.abs().to_numpy(dtype=float).mean(axis=0), without)
+    lower, upper = spread.interval(level)
+    first, last = spread.ranks(level, seed=seed)
     out = pd.DataFrame(
         {
-            "moderator": [str(c) for c in contributions.columns],
-            "estimate": size.mean(axis=0),
-            "lower": lower,
+            "moderator": names,
+            "estimate": spread.estimate,
+            "lower": np.maximum(lower, 0.0),
             "upper": upper,
             "direction": [_direction(table.get(c), sign * contributions[c]) for c in contributions.columns],
-            "n": len(size),
+            "rank_lower": first,
+            "rank_upper": last,
+            "n": len(table),
         }
     )
     return out.sort_values("estimate", ascending=False, kind="stable", ignore_index=True)
@@ -126,32 +130,6 @@ def _direction(values: pd.Series | None, benefit: pd.Series) -> str:
     if abs(r) < MONOTONE:
         return "not in one direction"
     return "higher: more benefit" if r > 0 else "higher: less benefit"
-
-
-def _dependence(effect: Any, table: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """Mean predicted effect with a characteristic set to a value for everybody (Friedman 2001, Ann. Stat. 29, 1189)."""
-    gamma, centre = float(effect.posterior_.gamma[1]), float(effect.average_["estimate"])
-    rows = []
-    for name in ranked["moderator"]:
-        if name not in table.columns:
-            continue
-        for said, value in _values(table[name]):
-            changed = table.copy()
-            changed[name] = pd.Series([value] * len(table), index=table.index, dtype=table[name].dtype)
-            predicted = effect.moderators_.predict(effect.encoding_.matrix(changed))
-            rows.append((name, said, centre + gamma * float(predicted.mean()), len(table)))
-    return pd.DataFrame(rows, columns=["moderator", "value", "estimate", "n"])
-
-
-def _values(column: pd.Series) -> list[tuple[str, Any]]:
-    known = column.dropna()
-    if pd.api.types.is_bool_dtype(known):
-        return [("no", False), ("yes", True)]
-    if pd.api.types.is_numeric_dtype(known):
-        found = np.unique(known.quantile(AT, interpolation="nearest"))
-        return [(f"{v:.4g}", v) for v in found]
-    counts = known.astype(object).value_counts()
-    return [(str(v), v) for v in counts.index[:MOST_LEVELS]]
 
 
 def _fifths(table: pd.DataFrame, benefit: Floats) -> pd.DataFrame:

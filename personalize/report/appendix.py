@@ -64,8 +64,9 @@ def methods(inputs: ReportInputs, words: Words) -> str:
     if average is not None:
         level = f"{100 * float(average.get('level', 0.90)):.0f}"
         out.append(
-            f"The within-patient effect of {words.alliance} on {words.outcome} at the next session was estimated with "
-            "patient effects and the lagged outcome, corrected for short-panel bias, standard errors clustered by "
+            f"The within-patient effect of {words.alliance} on {words.outcome} at the {words.when} session was "
+            "estimated with patient effects and the lagged outcome, corrected for short-panel bias, standard errors "
+            "clustered by "
             f"{'therapist' if panel.n_therapists else 'patient'}: {num(average['estimate'])} points per point "
             f"({level} % CI {interval(average['lower'], average['upper'])}; {num(average.get('n_patients'))} patients, "
             f"{num(average.get('n_transitions'))} session-to-session steps)."

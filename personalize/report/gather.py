@@ -13,6 +13,7 @@ from features.errors import NotEnoughData, NotFitted, OptionError, listed
 from features.panel import Panel
 from features.variance import variance_shares
 from personalize import explain
+from personalize.explain.own_sd import SD
 from personalize.report.inputs import ReportInputs
 from personalize.trajectories.calibration import calibration_table
 from personalize.trajectories.evaluate import summarise
@@ -23,6 +24,7 @@ SHIFTS = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)  # stops of the slide
 SESSIONS = 8  # steps of the fan
 LANDMARKS = (3, 5, 8)
 FEWEST = 10  # patients with a session after a landmark
+OWN = ("panel", "reference", "notes", "run")  # arguments of `gather`, not tables
 LEFT_OUT = (NotEnoughData, NotFitted, OptionError)
 
 
@@ -35,6 +37,7 @@ def gather(
     run: Mapping[str, Any] | None = None,
     evaluate: bool = True,
     shifts: Sequence[float] = SHIFTS,
+    sd: SD = "pooled",
     sessions: int | None = None,
     reference: Panel | None = None,
     **given: Any,
@@ -56,6 +59,8 @@ def gather(
         False leaves out accuracy, calibration and the not-on-track signal, which need the panel of the fit.
     shifts : sequence of float
         Stops of the slider, within-patient SDs; 0 is among them.
+    sd : {"pooled", "own"}
+        Whose SD: pooled, or each patient's own, shrunken (`personalize.explain.own_sd`).
     sessions : int, optional
         Steps of the forecast fan; eight by default, fewer where no treatment of the fit was as long.
     reference : Panel, optional
@@ -73,7 +78,7 @@ def gather(
     OptionError
         For a field that `ReportInputs` does not have.
     """
-    known = [f.name for f in fields(ReportInputs)]
+    known = [f.name for f in fields(ReportInputs) if f.name not in OWN]
     unknown = [name for name in given if name not in known]
     if unknown:
         raise OptionError(f"gather: {listed(unknown)} is no table of a report; allowed are {', '.join(known)}.")
@@ -97,10 +102,14 @@ def gather(
     if forecaster is not None:
         add("forecasts", lambda: explain.fan(forecaster, panel, sessions=sessions))
         add("attributions", lambda: explain.attributions(forecaster, panel, at=_next(made.get("forecasts"), panel)))
+        add(
+            "tree_attributions",
+            lambda: explain.tree_attributions(forecaster, panel, at=_next(made.get("forecasts"), panel)),
+        )
         if evaluate:
             _judge(add, forecaster, panel, made)
     if effect is not None:
-        _effect(add, effect, panel, made, seed, reference, evaluate=evaluate)
+        _effect(add, effect, panel, made, seed, reference, sd=sd, evaluate=evaluate)
         if forecaster is not None:
             add(
                 "scenarios",
@@ -109,6 +118,7 @@ def gather(
                     effect,
                     panel,
                     shift=shifts,
+                    sd=sd,
                     sessions=sessions,
                     forecasts=made.get("forecasts"),
                     reference=reference,
@@ -118,7 +128,7 @@ def gather(
         left_out += list(effect.notes_)
     forecast_notes = [] if made.get("forecasts") is None else list(made["forecasts"].attrs.get("notes", []))
     every = [*notes, *panel.notes, *left_out, *forecast_notes]
-    return ReportInputs(panel=panel, **made, notes=tuple(dict.fromkeys(every)), run=about)
+    return ReportInputs(panel=panel, **made, reference=reference, notes=tuple(dict.fromkeys(every)), run=about)
 
 
 def _steps(forecaster: TrajectoryForecaster | None) -> int:
@@ -157,12 +167,13 @@ def _effect(
     seed: int,
     reference: Panel | None,
     *,
+    sd: SD,
     evaluate: bool,
 ) -> None:
     """Everything the effect can tell."""
     for name in ("effects", "average", "heterogeneity", "persistence", "state_sd"):
         made.setdefault(name, getattr(effect, f"{name}_"))
-    add("hinge", lambda: explain.hinge(effect, panel, reference=reference, random_state=seed))
+    add("hinge", lambda: explain.hinge(effect, panel, sd=sd, reference=reference, random_state=seed))
     if evaluate:
         add("validation", effect.validate)
         add("sensitivity", effect.sensitivity)

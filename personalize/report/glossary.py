@@ -34,6 +34,9 @@ GLOSSARY = {
     "BLP slope": "How well predicted differences match the differences found in held-out patients; 1 is right, 0 is "
     "worthless.",
     "moderators": "Characteristics at intake that go with a larger or smaller effect.",
+    "partial dependence": "The average predicted effect if one characteristic had this value in everybody.",
+    "boosted trees": "Many small decision trees, each fitted to what the ones before it left unexplained.",
+    "TreeSHAP": "Shapley values of single inputs in a model made of decision trees.",
     "short-panel bias": "Error that comes from centring short series on their own mean; it is corrected for.",
     "robustness value": "How strong a confounder would have to be, as share of variance of both process and "
     "outcome, to "

@@ -36,6 +36,8 @@ class ReportInputs:
         From `personalize.explain.on_track`.
     attributions : DataFrame, optional
         From `personalize.explain.attributions`, for the next session of each patient.
+    tree_attributions : DataFrame, optional
+        From `personalize.explain.tree_attributions` (all inputs), for the next session of each patient.
     alliance_variance, outcome_variance : DataFrame, optional
         ``features.variance.variance_shares(...).table``.
     effects, average, heterogeneity, persistence : optional
@@ -49,6 +51,8 @@ class ReportInputs:
         From `personalize.explain.hinge` and `personalize.explain.scenarios` (several shifts on end).
     subgroups : Subgroups, optional
         From `personalize.explain.subgroups`.
+    reference : Panel, optional
+        Patients whose scores set the axes of single patients' pictures; ``panel`` by default.
     notes : sequence of str
         What was left out, assumed or set aside; shown on the first screen.
     run : mapping
@@ -63,6 +67,7 @@ class ReportInputs:
     calibration: pd.DataFrame | None = None
     on_track: Any = None
     attributions: pd.DataFrame | None = None
+    tree_attributions: pd.DataFrame | None = None
     alliance_variance: pd.DataFrame | None = None
     outcome_variance: pd.DataFrame | None = None
     effects: pd.DataFrame | None = None
@@ -75,6 +80,7 @@ class ReportInputs:
     hinge: pd.DataFrame | None = None
     scenarios: pd.DataFrame | None = None
     subgroups: Any = None
+    reference: Panel | None = None
     notes: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
 

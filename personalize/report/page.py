@@ -61,9 +61,7 @@ def write_report(folder: str | Path, inputs: ReportInputs) -> Path:
         _environment()
         .get_template("report.html.j2")
         .render(
-            title=str(
-                inputs.run.get("title") or f"{words.outcome}: forecasts and who hinges on {words.alliance}".rstrip()
-            ),
+            title=str(inputs.run.get("title") or _title(words)),
             version=str(inputs.run.get("version") or __version__),
             css=asset("style.css"),
             js=asset("app.js"),
@@ -114,6 +112,11 @@ def write_patient(path: str | Path, inputs: ReportInputs, i: int, *, records: Re
     with whole_file(target) as partial:
         partial.write_text(html, encoding="utf-8")
     return target
+
+
+def _title(words: Words) -> str:
+    """Heading of a report whose study has none."""
+    return f"{words.outcome}: forecasts" + (f", and who hinges on {words.alliance}" if words.alliance else "")
 
 
 def horizon(inputs: ReportInputs) -> int:

@@ -19,6 +19,7 @@ from personalize.report.inputs import ReportInputs
 from personalize.report.names import Names
 from personalize.report.words import Words
 
+MOST_INPUTS = 5  # of the boosted trees, a patient
 DIGITS = 5  # significant digits of what is drawn
 HINGE = (
     "effect", "effect_lower", "effect_upper", "shift", "benefit", "benefit_lower", "benefit_upper", "benefit_long_run",
@@ -32,11 +33,8 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
     panel = inputs.panel
     found = inputs.scenarios
     shifts = [] if found is None else sorted(float(s) for s in found["shift"].unique())
-    points = float("nan")
-    if found is not None and len(found):
-        one = found.loc[found["shift"] == found["shift"].max()].iloc[0]
-        points = float(one["shift_points"]) / float(one["shift"]) if one["shift"] else float("nan")
     measure = panel.outcome_measure
+    ratings = (inputs.reference or panel).alliance
     return dict(
         plain(
             {
@@ -44,28 +42,28 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
                 "alliance": words.alliance,
                 "better": words.better,
                 "shifts": shifts,
-                "sd": points,
                 "sessions": sessions,
                 "cutoff": None if measure is None else measure.cutoff,
                 "level": 0.90 if found is None else float(found.attrs.get("level", 0.90)),
                 "ends": _ends(inputs),
-                "alliance_ends": [np.nanmin(panel.alliance), np.nanmax(panel.alliance)]
-                if np.isfinite(panel.alliance).any()
-                else None,
+                "alliance_ends": [np.nanmin(ratings), np.nanmax(ratings)] if np.isfinite(ratings).any() else None,
+                "judged": inputs.on_track is not None,
             }
         )
     )
 
 
 def _ends(inputs: ReportInputs) -> list[float]:
-    """Ends of the outcome axis: the same for every patient, so that pictures can be compared."""
-    values = [inputs.panel.outcome]
+    """Ends of the outcome axis: the same for every patient, so that pictures can be compared.
+
+    The middle 98 % of scores and forecasts; the picture of a patient who goes beyond makes its axis longer.
+    """
+    values = [(inputs.reference or inputs.panel).outcome]
     if inputs.forecasts is not None:
         values += [inputs.forecasts["lower"].to_numpy(dtype=float), inputs.forecasts["upper"].to_numpy(dtype=float)]
-    if inputs.scenarios is not None:
-        values += [inputs.scenarios["mean"].to_numpy(dtype=float)]
     every = np.concatenate(values)
-    return [float(np.nanmin(every)), float(np.nanmax(every))] if np.isfinite(every).any() else [0.0, 1.0]
+    every = every[np.isfinite(every)]
+    return [float(v) for v in np.quantile(every, [0.01, 0.99])] if len(every) else [0.0, 1.0]
 
 
 class Records:
@@ -78,6 +76,7 @@ class Records:
         self.forecasts = Rows.of(self.panel, inputs.forecasts, column)
         self.scenarios = Rows.of(self.panel, inputs.scenarios, column)
         self.attributions = Rows.of(self.panel, inputs.attributions, column)
+        self.trees = Rows.of(self.panel, inputs.tree_attributions, column)
         self.track = Rows.of(self.panel, track.signals if isinstance(track, OnTrack) else None, "patient")
         self.hinge = None if inputs.hinge is None else inputs.hinge.to_dict("records")
         self.intake = self.panel.patients.to_dict("records")
@@ -102,6 +101,8 @@ class Records:
         own = self.scenarios.rows(i)
         if own:
             record["what"] = [_scenario(own, d) for d in self.shared["shifts"]]
+            furthest = int(np.argmax(own["shift"]))
+            record["sd"] = own["shift_points"][furthest] / own["shift"][furthest] if own["shift"][furthest] else None
         own = self.attributions.rows(i)
         if own:
             record["moved"] = {
@@ -109,6 +110,7 @@ class Records:
                 "background": own["background"][0],
                 "session": own[session][0] if session in own else None,
                 "groups": [[g, own[g][0]] for g in GROUPS if g in own],
+                "trees": _single(self.trees.rows(i)),
             }
         own = self.track.rows(i)
         if own:
@@ -128,6 +130,15 @@ FAN = {
     "blo": "band_lower",
     "bhi": "band_upper",
 }
+
+
+def _single(own: dict[str, NDArray[Any]]) -> list[list[Any]]:
+    """Single inputs that move the forecast most through its trees: name, value, points; those that move nothing not."""
+    if not own:
+        return []
+    size = np.abs(own["contribution"].astype(float))
+    order = np.argsort(-size, kind="stable")[:MOST_INPUTS]
+    return [[own["input"][k], own["value"][k], own["contribution"][k]] for k in order if size[k] > 0]
 
 
 def _scenario(own: dict[str, NDArray[Any]], shift: float) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def summary(inputs: ReportInputs, words: Words) -> list[str]:
     if average is not None:
         out.append(
             f"On average, one {words.alliance} point more goes with {num(average['estimate'])} "
-            f"{interval(average['lower'], average['upper'])} points of {words.outcome} at the next session "
+            f"{interval(average['lower'], average['upper'])} points of {words.outcome} at the {words.when} session "
             f"(observational)."
         )
     if test is not None:

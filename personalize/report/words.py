@@ -17,11 +17,14 @@ class Words:
         Label of the column where it has one, else its name; ``alliance`` is empty without such a column.
     better : str
         "lower" or "higher".
+    when : str
+        "next" or "same": the session whose outcome the process of a row can move first.
     """
 
     outcome: str
     alliance: str
     better: str
+    when: str
 
     @classmethod
     def of(cls, panel: Panel) -> Words:
@@ -29,4 +32,5 @@ class Words:
         name = panel.columns.alliance
         alliance = "" if name is None else panel.labels.get(name, name)
         outcome = panel.labels.get(panel.columns.outcome, panel.columns.outcome)
-        return cls(outcome, alliance, "lower" if panel.better == "low" else "higher")
+        better = "lower" if panel.better == "low" else "higher"
+        return cls(outcome, alliance, better, "next" if panel.timing == "after" else "same")

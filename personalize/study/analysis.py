@@ -23,7 +23,9 @@ from personalize.trajectories.held_out import HeldOut, held_out
 QUICK_BASELINES = ("last observation", "expected response", "mixed model")
 LANDMARKS = (3, 5, 8)
 HORIZONS = (1, 4, "last")
+FIRST_SIGNAL = 2  # first session at which a patient can be off track: the band starts from the first score
 FEWEST_AT_LANDMARK = 10  # patients with a session after it, for a landmark to be worth evaluating
+SINGLE_INPUTS = 5  # of the boosted trees, a forecast
 KINDS = ("next session", "4 sessions ahead", "last session")  # the rows a forecaster is asked for by default
 
 
@@ -40,8 +42,12 @@ class Analysis:
     features, features_dictionary : DataFrame
     forecasts, attributions : DataFrame
         One row a patient and target.
+    tree_attributions : DataFrame
+        The five single inputs that move each forecast most through its boosted trees.
     evaluation, calibration : DataFrame or None
         None where no patient has sessions after a landmark.
+    on_track : OnTrack or None
+        None where too few patients go on after a second session.
     hinge, validation, sensitivity : DataFrame or None
     left_out : dict of str to str
         What was not made, and why.
@@ -53,8 +59,10 @@ class Analysis:
     forecaster: TrajectoryForecaster
     forecasts: pd.DataFrame
     attributions: pd.DataFrame
+    tree_attributions: pd.DataFrame
     evaluation: pd.DataFrame | None = None
     calibration: pd.DataFrame | None = None
+    on_track: explain.OnTrack | None = None
     effect: AllianceEffect | None = None
     hinge: pd.DataFrame | None = None
     validation: pd.DataFrame | None = None
@@ -79,7 +87,8 @@ def analyse(panel: Panel, study: Study, stages: Stages) -> Analysis:
     with stages("Forecasts: every patient"):
         forecasts = forecast_table(forecaster, panel)
         moved = attribution_table(forecaster, panel)
-    done = Analysis(panel, features, described, forecaster, forecasts, moved)
+        single = tree_table(forecaster, panel)
+    done = Analysis(panel, features, described, forecaster, forecasts, moved, single)
     with stages("Forecasts: how good they are, beside the baselines"):
         _evaluate(done, study)
     if not panel.has_alliance:
@@ -93,7 +102,7 @@ def analyse(panel: Panel, study: Study, stages: Stages) -> Analysis:
         _estimate(done, study)
     if done.effect is not None:
         with stages("Effect of the alliance: who hinges, how sure"):
-            _explain_effect(done, done.effect, seed)
+            _explain_effect(done, done.effect, study)
     return done
 
 
@@ -115,6 +124,13 @@ def attribution_table(forecaster: TrajectoryForecaster, panel: Panel) -> pd.Data
     return made
 
 
+def tree_table(forecaster: TrajectoryForecaster, panel: Panel) -> pd.DataFrame:
+    """Single inputs that move each forecast of `forecast_table` most, by TreeSHAP of the boosted member."""
+    made = explain.tree_attributions(forecaster, panel, top=SINGLE_INPUTS)
+    made.insert(1, "target", np.tile(np.repeat(np.asarray(KINDS, dtype=object), SINGLE_INPUTS), panel.n_patients))
+    return made[made["contribution"] != 0].reset_index(drop=True)
+
+
 def landmarks_of(panel: Panel) -> tuple[int, ...]:
     """Landmarks (sessions seen) after which enough patients go on for accuracy to be measured."""
     counts = panel.sessions_per_patient
@@ -134,6 +150,13 @@ def _evaluate(done: Analysis, study: Study) -> None:
     held = _large_enough(held_out(done.forecaster, done.panel, landmarks=landmarks, horizons=HORIZONS, baselines=names))
     done.evaluation = summarise(held, random_state=done.forecaster.random_state)
     done.calibration = calibration_table(held)
+    signal = [k for k in landmarks if k >= FIRST_SIGNAL]
+    if signal:
+        done.on_track = explain.on_track(done.forecaster, done.panel, landmarks=signal)
+    else:
+        done.left_out["the not-on-track signal"] = (
+            f"Fewer than {FEWEST_AT_LANDMARK} patients go on after session {FIRST_SIGNAL}; nothing to judge it by."
+        )
 
 
 def _large_enough(held: HeldOut) -> HeldOut:
@@ -156,8 +179,10 @@ def _estimate(done: Analysis, study: Study) -> None:
         done.left_out |= dict.fromkeys(("effects.csv", "hinge.csv"), str(error))
 
 
-def _explain_effect(done: Analysis, effect: AllianceEffect, seed: int) -> None:
-    done.hinge = explain.hinge(effect, done.panel, random_state=seed)
+def _explain_effect(done: Analysis, effect: AllianceEffect, study: Study) -> None:
+    done.hinge = explain.hinge(
+        effect, done.panel, sd=study.get("analysis.shift_sd"), random_state=study.get("analysis.seed")
+    )
     for name in ("validation", "sensitivity"):
         try:
             table = effect.validate() if name == "validation" else effect.sensitivity()

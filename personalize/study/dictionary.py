@@ -36,6 +36,20 @@ ATTRIBUTIONS: dict[str, Described] = {
         "What is forecast for the average training target of this kind; the groups start from here.",
     ),
 }
+TREES: dict[str, Described] = {
+    "target": FORECASTS["target"],
+    "input": ("", "Single input of the boosted trees, one part of the forecast: a feature, or what another part says."),
+    "group": ("", "Group of inputs it belongs to."),
+    "value": ("", "Value of the input; empty: unknown."),
+    "contribution": (OUTCOME, "What it moves the forecast by through the trees (TreeSHAP times their weight)."),
+}
+ON_TRACK: dict[str, Described] = {
+    "sessions_seen": ("sessions", "Session at which the patient is judged: the k-th observed one."),
+    "expected": (OUTCOME, "Expected response: mean course of patients with the same first score, of other folds."),
+    "bound": (OUTCOME, "Nine in ten of those patients do better than this."),
+    "outcome": (OUTCOME, "Score of the patient at this session."),
+    "off_track": ("", "Whether the score is worse than the bound."),
+}
 GROUP = (
     OUTCOME,
     "What this group of inputs moves the forecast by (Shapley value); groups add up to forecast minus background.",
@@ -72,7 +86,7 @@ HINGE: dict[str, Described] = {
     "effect_per_sd_upper": ("outcome per within-patient SD", "Upper end of its interval."),
     "shift": (
         ALLIANCE,
-        "How far above its expected course the alliance is held for the benefit: one within-patient SD.",
+        "How far above its expected course the alliance is held for the benefit: one within-patient SD, pooled or own.",
     ),
     "benefit": (
         OUTCOME,
@@ -146,6 +160,8 @@ def _described(panel: Panel, table: str, column: str) -> tuple[str, str, str]:
     own = {
         "forecasts.csv": FORECASTS,
         "attributions.csv": ATTRIBUTIONS,
+        "tree-attributions.csv": TREES,
+        "on-track.csv": ON_TRACK,
         "effects.csv": EFFECTS,
         "hinge.csv": HINGE,
         "truth.csv": TRUTH,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from personalize.explain import OnTrack
 from personalize.report import ReportInputs, gather
 from personalize.report import write_patient as write_page
 from personalize.study.results import Results
@@ -39,6 +40,21 @@ def patient_inputs(results: Results, who: list[Any]) -> ReportInputs:
     if effect is not None and hinge is not None:
         hinge = hinge.set_index(hinge[panel.columns.patient].map(str))
         own = hinge.loc[[str(one) for one in panel.patient_ids]].set_axis(panel.patient_ids, axis=0)
+    signals = results.table("on-track.csv")
+    judged = None
+    if signals is not None:
+        signals = signals.rename(columns={panel.columns.patient: "patient", "sessions_seen": "session"})
+        known = {str(one): one for one in panel.patient_ids}
+        signals["patient"] = [known.get(str(one)) for one in signals["patient"]]
+        judged = OnTrack.of_signals(signals[signals["patient"].notna()])
     return gather(
-        panel, results.forecaster, effect, run=results.run, evaluate=False, hinge=own, reference=results.panel
+        panel,
+        results.forecaster,
+        effect,
+        run=results.run,
+        evaluate=False,
+        hinge=own,
+        on_track=judged,
+        reference=results.panel,
+        sd=results.study.get("analysis.shift_sd"),
     )

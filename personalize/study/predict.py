@@ -14,7 +14,7 @@ from features.build import dictionary as feature_dictionary
 from features.errors import OptionError
 from personalize.files import read_panel, results_folder, write_table
 from personalize.report import gather, write_report
-from personalize.study.analysis import attribution_table, forecast_table
+from personalize.study.analysis import attribution_table, forecast_table, tree_table
 from personalize.study.config import Study
 from personalize.study.dictionary import results_dictionary
 from personalize.study.panel_store import panel_tables
@@ -34,6 +34,8 @@ class Prediction:
         Their histories so far.
     forecasts, attributions : DataFrame
         One row a patient and target.
+    tree_attributions : DataFrame
+        The five single inputs that move each forecast most through its boosted trees.
     effects : DataFrame or None, index patient id
         From intake alone: estimate, lower, upper, sd; None where the run has no effect.
     notes : list of str
@@ -43,6 +45,7 @@ class Prediction:
     panel: Panel
     forecasts: pd.DataFrame
     attributions: pd.DataFrame
+    tree_attributions: pd.DataFrame
     effects: pd.DataFrame | None
     notes: list[str]
 
@@ -88,7 +91,8 @@ def predict(results: Results, panel: Panel) -> Prediction:
         intake = panel_tables(panel)["patients"].set_index(panel.columns.patient)
         effects = results.effect.predict(intake)
     notes = [*panel.notes, *forecasts.attrs.get("notes", [])]
-    return Prediction(panel, forecasts, attribution_table(results.forecaster, panel), effects, notes)
+    moved, single = attribution_table(results.forecaster, panel), tree_table(results.forecaster, panel)
+    return Prediction(panel, forecasts, moved, single, effects, notes)
 
 
 def write_prediction(
@@ -106,7 +110,11 @@ def write_prediction(
             panel = new_panel(results, given)
         with stages("Forecasts"):
             made = predict(results, panel)
-        tables = {"forecasts.csv": made.forecasts, "attributions.csv": made.attributions}
+        tables = {
+            "forecasts.csv": made.forecasts,
+            "attributions.csv": made.attributions,
+            "tree-attributions.csv": made.tree_attributions,
+        }
         if made.effects is not None:
             tables["effects.csv"] = made.effects.rename_axis(index=panel.columns.patient).reset_index()
         for name, table in tables.items():
@@ -126,6 +134,7 @@ def write_prediction(
                 hinge=None,
                 effects=None,
                 reference=results.panel,
+                sd=results.study.get("analysis.shift_sd"),
             )
             write_report(partial, report)
         write_json(partial / "run.json", {**about, "seconds": stages.seconds})

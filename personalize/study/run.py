@@ -133,6 +133,7 @@ def _write_run(
             done.effect,
             notes=summary["notes"],
             run={**about, "level": study.get("analysis.level"), "seconds": dict(stages.seconds)},
+            sd=study.get("analysis.shift_sd"),
             **_given(done),
         )
         write_report(folder, report)
@@ -166,6 +167,10 @@ def results_tables(done: Analysis) -> dict[str, pd.DataFrame]:
         out["effects.csv"] = done.effect.effects_.copy().rename_axis(index=patient).reset_index()
         out["hinge.csv"] = done.hinge.copy().rename_axis(index=patient).reset_index()
     out["attributions.csv"] = done.attributions
+    out["tree-attributions.csv"] = done.tree_attributions
+    if done.on_track is not None:
+        signals = done.on_track.signals.rename(columns={"patient": patient, "session": "sessions_seen"})
+        out["on-track.csv"] = signals
     out["panel.parquet"] = long_table(panel).frame
     return out
 
@@ -208,6 +213,7 @@ def _given(done: Analysis) -> dict[str, Any]:
     """What the report need not make again; None where it cannot be made."""
     next_session = done.attributions[done.attributions["target"] == "next session"].drop(columns="target")
     return {
+        **({} if done.on_track is None else {"on_track": done.on_track}),
         "evaluation": done.evaluation,
         "calibration": done.calibration,
         "attributions": next_session.reset_index(drop=True),

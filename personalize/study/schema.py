@@ -223,6 +223,16 @@ KEYS: tuple[Key, ...] = (
         "--all-baselines",
         False,
     ),
+    Key(
+        "analysis",
+        "shift_sd",
+        "text",
+        "How far the alliance is moved where a stronger one is asked about: one SD within patients, pooled (the same "
+        "for everybody) or each patient's own.",
+        "--shift-sd",
+        "pooled",
+        ("pooled", "own"),
+    ),
     Key("output", "folder", "path", "Folder for the results; it appears whole or not at all.", "--out", "results"),
     Key(
         "output",

@@ -20,7 +20,7 @@ def summarise_run(done: Analysis, title: str | None) -> dict[str, Any]:
     dict
         title; data; average_effect, heterogeneity, persistence, state_sd, validation, sensitivity (None without an
         effect); accuracy (rows of the evaluation: forecaster and baselines by landmark, horizon and metric);
-        calibration; left_out (what was not made, and why); notes.
+        calibration; on_track (accuracy of the not-on-track signal); left_out (what was not made, and why); notes.
     """
     effect = done.effect
     return {
@@ -34,6 +34,7 @@ def summarise_run(done: Analysis, title: str | None) -> dict[str, Any]:
         "sensitivity": plain(done.sensitivity),
         "accuracy": plain(done.evaluation),
         "calibration": plain(done.calibration),
+        "on_track": None if done.on_track is None else plain(done.on_track.accuracy),
         "left_out": dict(done.left_out),
         "notes": all_notes(done),
     }

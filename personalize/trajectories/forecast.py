@@ -21,8 +21,10 @@ from personalize.trajectories.crossfit import Crossfit, Dropout, crossfit
 from personalize.trajectories.distribution import QUANTILES, probabilities
 from personalize.trajectories.members.member import Stored
 from personalize.trajectories.model import ForecastModel
+from personalize.trajectories.query import Query
 from personalize.trajectories.registry import LEARNERS
 from personalize.trajectories.request import default_request, requested_targets
+from personalize.trajectories.tree_attribution import TreeContributions, tree_contributions
 
 Floats = NDArray[np.float64]
 
@@ -196,13 +198,32 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
             ``values`` and ``background`` of shape (n_forecasts, n_inputs), names and groups of the inputs. Any mixture
             of the two goes into `mean_from`.
         """
+        model, query = self._fitted(), self._asked(history, at)
+        names, groups = input_names(model.encoder)
+        background = model.background[query.targets.last.astype(np.intp)]
+        return AttributionInputs(table_of(query), background, names, groups)
+
+    def tree_contributions(self, history: Panel, at: pd.DataFrame | None = None) -> TreeContributions:
+        """TreeSHAP of single inputs in the boosted member, for the forecasts that `predict` would make.
+
+        Parameters
+        ----------
+        history, at
+            As in `predict`.
+
+        Raises
+        ------
+        OptionError
+            Where there is no boosted member.
+        """
+        return tree_contributions(self._fitted(), self._asked(history, at))
+
+    def _asked(self, history: Panel, at: pd.DataFrame | None) -> Query:
+        """Members run over what is asked of a history."""
         model = self._fitted()
         compatible(model, history)
         asked = default_request(history, model.clock) if at is None else at
-        landmarks, targets = requested_targets(asked, history, model.clock)
-        names, groups = input_names(model.encoder)
-        values = table_of(model.query(landmarks, targets))
-        return AttributionInputs(values, model.background[targets.last.astype(np.intp)], names, groups)
+        return model.query(*requested_targets(asked, history, model.clock))
 
     def mean_from(self, values: Floats) -> Floats:
         """Reported mean from a table of inputs.

@@ -9,11 +9,9 @@ import pytest
 from experiments import for_whom, forecast_value, power, targeting, when
 from experiments.conditional import phase_windows, window_grid
 from experiments.dynamics import panel_dynamics
-from experiments.honest_tree import honest_tree
 from experiments.power import Plan, plan_from, power_table
 from experiments.question import Question
 from features.errors import NotEnoughData, OptionError
-from personalize.effects.encode import learn_encoding
 from personalize.simulate import simulate_clinic
 from tests.experiments.test_trait_mediation import grid_of
 
@@ -46,23 +44,6 @@ def test_where_all_are_alike_nobody_is_singled_out():
     panel, truth = simulate_clinic("constant", n_patients=200, random_state=2)
     result = for_whom.run(panel, truth=truth)
     assert "nobody is singled out" in result.sentence
-
-
-def test_leaves_of_a_tree_by_hand():
-    rng = np.random.default_rng(0)
-    n = 400
-    table = pd.DataFrame({"cold": rng.normal(10, 2, n), "age": rng.normal(40, 9, n)})
-    encoding = learn_encoding(table)
-    truth = np.where(table["cold"] > 11, -4.0, -1.0)
-    clusters = np.arange(n) // 10
-    made = honest_tree(
-        encoding.matrix(table), encoding, truth + rng.standard_normal(n), np.ones(n), clusters, level=0.9, seed=0
-    )
-    first = made.leaves.iloc[0]
-    assert first["leaf"].startswith("cold > 1") and first["estimate"] == pytest.approx(-4.0, abs=0.5)
-    assert made.leaves["n"].sum() == made.held.sum()
-    by_therapist = pd.Series(made.held).groupby(clusters).nunique()
-    assert (by_therapist == 1).all()  # whole therapists are held out
 
 
 def test_without_moderators_for_whom_says_what_is_needed():

@@ -169,31 +169,3 @@ def test_on_track_refuses_landmarks_without_a_course():
 
 def test_wilson_without_a_case_is_unknown():
     assert all(np.isnan(v) for v in wilson(0, 0))
-
-
-def test_subgroups_rank_the_moderators_of_the_simulator_first():
-    panel, _, effect = fitted()
-    found = explain.subgroups(effect, panel)
-    size = found.moderators.set_index("moderator")
-    contributions = effect.moderator_contributions().abs().mean()
-    assert size["estimate"].loc[contributions.index].tolist() == pytest.approx(contributions.tolist())
-    assert (size["lower"] <= size["estimate"] + 1e-12).all() and (size["upper"] >= size["estimate"] - 1e-12).all()
-    assert found.moderators["estimate"].is_monotonic_decreasing
-    assert found.fifths.iloc[0, 1:].sum() == panel.n_patients
-
-
-def test_honest_tree_finds_a_split_that_is_there_and_estimates_it_on_others():
-    from personalize.effects.encode import learn_encoding
-    from personalize.explain.honest_tree import honest_tree
-
-    rng = np.random.default_rng(4)
-    table = pd.DataFrame({"age": rng.uniform(20, 60, 400), "noise": rng.normal(size=400)})
-    truth = np.where(table["age"] > 40, -4.0, 0.0)
-    encoding = learn_encoding(table)
-    scores = truth + rng.normal(size=400)
-    tree = honest_tree(scores, encoding.matrix(table), encoding, np.repeat(np.arange(40), 10), level=0.9, seed=0)
-    young = tree[tree["subgroup"].str.startswith("age ≤ 4")]
-    old = tree[tree["subgroup"].str.startswith("age > 4") | tree["subgroup"].str.startswith("age > 3")]
-    assert (young["upper"] > -1.0).all() and (old["lower"] < -3.0).all()
-    assert len(young) and len(old)
-    assert tree["n"].sum() == 200

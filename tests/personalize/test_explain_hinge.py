@@ -129,6 +129,13 @@ def test_nobody_is_ranked_where_patients_are_not_shown_to_differ():
     assert set(found["verdict"]) <= {"not shown to differ from the average", "too little data"}
 
 
+def test_reason_is_another_where_the_test_was_not_possible():
+    effect = Known([-3.0, -1.0, 0.0], 0.1, detected=False)
+    effect.heterogeneity_ = pd.Series({"detected": False, "p_value": np.nan}, dtype=object)
+    reason = explain.hinge(effect, three(better="low"))["ranking_reason"]
+    assert reason.str.contains("too few data to test").all()
+
+
 def test_null_clinic_has_no_ranking():
     panel = simulate_clinic("null", n_patients=300, n_sessions=8, random_state=11).panel
     effect = AllianceEffect(random_state=0).fit(panel)

@@ -18,7 +18,9 @@ from personalize.report.blocks import table
 from personalize.report.glossary import with_terms
 from personalize.report.names import Names
 from personalize.report.numbers import num
+from personalize.report.sections import effect
 from personalize.report.svg import Plot, ticks
+from personalize.report.words import Words
 from personalize.simulate import simulate_clinic
 from personalize.trajectories.forecast import TrajectoryForecaster
 from tests.personalize.report_clinic import FORMULA, IMAGE, LABEL, SCRIPT, fitted, report_inputs
@@ -140,6 +142,16 @@ def test_words_follow_the_process_column(tmp_path):
     )  # they speak of the literature
     visible = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", said, flags=re.S)
     assert not re.search(r"\balliance\b", visible)
+
+
+def test_words_follow_the_timing():
+    panel = fitted().panel
+    assert Words.of(panel).when == "next"
+    before = Panel(
+        panel.sessions, columns=Columns(outcome="symptoms", alliance="alliance"), better="low", timing="before"
+    )
+    assert Words.of(before).when == "same"
+    assert effect.title(Words.of(before)) == "The average effect of alliance on the same session"
 
 
 def test_many_patients_get_pages_of_their_own(tmp_path, monkeypatch):

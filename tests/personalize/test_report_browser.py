@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from personalize.report import write_report
+from personalize.report import write_patient, write_report
 from tests.personalize.report_clinic import FORMULA, SCRIPT, of_patient, report_inputs
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -136,6 +136,32 @@ def test_patients_are_picked_by_name_button_and_ranking(seen):
     assert seen["linked"]["who"].startswith(first)
     assert seen["focus"] == "patient"
     assert seen["theme"] in ("dark", "light")
+
+
+def pages(page: Path, folder: Path) -> int:
+    """Pages of a page that is printed to PDF."""
+    pdf = folder / "printed.pdf"
+    command = [
+        browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
+        "--virtual-time-budget=3000", f"--print-to-pdf={pdf}", page.as_uri(),
+    ]  # fmt: skip
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    return len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf.read_bytes()))
+
+
+def test_one_patient_is_printed_on_one_page(tmp_path):
+    inputs = report_inputs()
+    own = write_patient(tmp_path / "p.html", inputs, 0)
+    assert pages(own, tmp_path) == 1
+    text = write_report(tmp_path, inputs).read_text(encoding="utf-8")
+    # what the button does before it opens the dialogue, with every table opened by the reader
+    act = """<script>document.body.classList.add("one");
+      [].forEach.call(document.querySelectorAll("details"), function (d) { d.open = true; });</script>"""
+    whole, alone = tmp_path / "whole.html", tmp_path / "alone.html"
+    whole.write_text(text, encoding="utf-8")
+    alone.write_text(text.replace("</body>", f"{act}</body>"), encoding="utf-8")
+    assert pages(alone, tmp_path) == 1
+    assert pages(whole, tmp_path) > 5
 
 
 def test_slider_is_hidden_without_an_effect(tmp_path):

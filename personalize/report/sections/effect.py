@@ -25,7 +25,7 @@ LEFT_OUT = (
 
 def title(words: Words) -> str:
     """Title of the section."""
-    return f"The average effect of {words.alliance or 'the process'} on the next session"
+    return f"The average effect of {words.alliance or 'the process'} on the {words.when} session"
 
 
 def section(inputs: ReportInputs, words: Words) -> Section:
@@ -33,7 +33,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     average = inputs.average
     if average is None:
         why = (
-            "There is no process column (Columns(alliance=...)), so no effect was estimated."
+            "There is no process column, so no effect was estimated."
             if not inputs.panel.has_alliance
             else "No effect could be estimated from these data; the notes above say why."
         )
@@ -45,8 +45,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     shown = "" if lower > 0 or upper < 0 else " The interval holds zero: an effect is not shown."
     said = [
         f"One {words.alliance} point more than expected at a session goes with a change of {num(estimate)} points of "
-        f"{words.outcome} at the next one ({level} confidence interval {interval(lower, upper)}), which {verb} it."
-        f"{shown}"
+        f"{words.outcome} at the {words.when} one ({level} confidence interval {interval(lower, upper)}), which "
+        f"{verb} it.{shown}"
     ]
     if inputs.state_sd is not None:
         sd = float(inputs.state_sd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from personalize.explain.attributions import average_attributions
+from personalize.explain.tree_attributions import average_tree_attributions
 from personalize.report import charts, skill
 from personalize.report.blocks import Figure, Section, Table, table
 from personalize.report.inputs import ReportInputs
@@ -12,6 +13,11 @@ from personalize.report.numbers import interval, num, percent
 from personalize.report.words import Words
 
 OWN, SIMPLE = "forecaster", "last observation"
+MOST_INPUTS = 15
+NO_TREES = (
+    "One part of the forecast, boosted trees, found nothing to correct in what the other parts say; no single inputs "
+    "of theirs can be shown."
+)
 TITLE = "How well the course is forecast"
 
 
@@ -31,6 +37,10 @@ def section(inputs: ReportInputs, words: Words) -> Section:
         figures.append(Figure(charts.calibration(inputs.calibration), caption, shown))
     if inputs.attributions is not None:
         figures.append(_groups(average_attributions(inputs.attributions), words))
+    if inputs.tree_attributions is not None:
+        average = average_tree_attributions(inputs.tree_attributions, patient=inputs.panel.columns.patient)
+        figures += _single(average[average["size"] > 0])
+        said += [] if average["size"].any() else [NO_TREES]
     if not figures:
         return Section(
             "forecast", TITLE, missing="No forecast could be made or judged; the notes above say why.", short="Forecast"
@@ -89,6 +99,24 @@ def _groups(frame: pd.DataFrame, words: Words) -> Figure:
         "say what would happen if an input were changed."
     )
     return Figure(svg, caption, table(frame, head))
+
+
+def _single(average: pd.DataFrame) -> list[Figure]:
+    """Single inputs of the boosted trees; nothing where the trees move no forecast."""
+    if average.empty:
+        return []
+    top = average.head(MOST_INPUTS)
+    svg = charts.forest(
+        charts.rows_of(top, "input", "size"), label="single inputs", xlabel="average size, points", zero=0.0, strong=0
+    )
+    caption = (
+        "One part of the forecast by single inputs: the boosted trees, which correct the other members of the forecast "
+        "(TreeSHAP times their weight, next session). Inputs that say nearly the same share the credit, in part by "
+        "chance."
+    )
+    head = ("input", "group of inputs", "mean, signed", "average size", "lower 95 %", "upper 95 %", "patients")
+    columns = ["input", "group", "mean", "size", "lower", "upper", "n"]
+    return [Figure(svg, caption, table(top[columns], head, left=2))]
 
 
 def _named(group: str, words: Words) -> str:

@@ -33,10 +33,9 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
         return Section("hinge", title, missing="No effect was estimated, so nobody is ranked.", short="Who hinges")
     settings = found.attrs
     sessions, level = settings.get("sessions", 4), float(settings.get("level", 0.90))
-    delta = float(found["shift"].iloc[0]) if len(found) else np.nan
     said = [
         f"Signed benefit: by how many points of {words.outcome} the outcome would be better {sessions} sessions after "
-        f"{words.alliance} is held {num(delta)} points above its expected course. Intervals hold "
+        f"{words.alliance} is held {_shift(found)} above its expected course. Intervals hold "
         f"{100 * level:.0f} % of what is plausible for this patient."
     ]
     said.append(EXPLAINED.format(alliance=words.alliance))
@@ -64,6 +63,18 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
     else:
         tables = [("Verdicts", counts(found))]
     return Section("hinge", title, said, figures, tables, short="Who hinges")
+
+
+def _shift(found: pd.DataFrame) -> str:
+    """How far the process is moved, in words: the same for everybody, or each patient's own SD."""
+    points = found["shift"].dropna().to_numpy(dtype=float)
+    if not len(points):
+        return "one within-patient SD"
+    if points.min() == points.max():
+        usual = np.isclose(points[0], float(str(found.attrs.get("state_sd", "nan"))))
+        return f"{num(points[0])} points" + (" (one within-patient SD)" if usual else "")
+    middle = interval(*np.quantile(points, [0.1, 0.9]))
+    return f"one SD of the patient's own (middle 80 % of patients {middle} points; drawn toward the others')"
 
 
 def _least_known(found: pd.DataFrame, settings: Mapping[Any, Any]) -> str:

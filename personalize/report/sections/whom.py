@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from personalize.explain.subgroups import Subgroups
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, table
@@ -10,6 +12,11 @@ from personalize.report.words import Words
 
 TITLE = "For whom: what goes with a larger or smaller effect"
 MOST = 12
+DEPENDENCES = 4  # moderators whose partial dependence is drawn
+INTERVALS = (
+    "Intervals from fitting everything again without each tenth of the therapists (or patients): what other therapists "
+    "would change. They do not hold that small differences are drawn toward zero."
+)
 
 
 def section(inputs: ReportInputs, words: Words) -> Section:
@@ -30,25 +37,47 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     ]
     if not shown:
         said.append("Patients are not shown to differ, so read this as what the model would say, not as a finding.")
-    top = found.moderators.head(MOST)
-    rows = charts.rows_of(top, "moderator")
-    head = ("moderator", "average size", "lower", "upper", "direction", "patients")
-    svg = charts.forest(
-        rows, label="moderators", xlabel="average size of the contribution to the effect", zero=0.0, strong=0
-    )
-    columns = ["moderator", "estimate", "lower", "upper", "direction", "n"]
-    figures = [Figure(svg, "Moderators by how far they move patients from the average (bootstrap over clusters).",
-                      table(found.moderators[columns], head))]  # fmt: skip
-    tables = []
+    figures = [_ranked(found.moderators)]
     if len(found.dependence):
-        shown_frame = found.dependence[found.dependence["moderator"].isin(top["moderator"].head(4))]
-        parts = ("moderator", "value", "predicted effect", "patients")
-        tables.append(("Predicted effect when one characteristic is set to a value (partial dependence)",
-                       table(shown_frame[["moderator", "value", "estimate", "n"]], parts, left=2)))  # fmt: skip
+        figures.append(_dependence(found, words))
+    tables = []
     if len(found.tree):
         names = ("subgroup", "effect", "lower", "upper", "patients")
-        tables.append(("Honest subgroups: split on some clusters, estimated on the others",
+        tables.append(("Honest subgroups: split on one half of the therapists (or patients), estimated on the other",
                        table(found.tree[["subgroup", "estimate", "lower", "upper", "n"]], names)))  # fmt: skip
     if len(found.fifths):
         tables.append(("Who is in each fifth of the predicted benefit (mean or share)", table(found.fifths)))
     return Section("whom", TITLE, said, figures, tables, short="For whom")
+
+
+def _ranked(moderators: pd.DataFrame) -> Figure:
+    svg = charts.forest(
+        charts.rows_of(moderators.head(MOST), "moderator"),
+        label="moderators",
+        xlabel="average size of the contribution to the effect",
+        zero=0.0,
+        strong=0,
+    )
+    shown = moderators[["moderator", "estimate", "lower", "upper", "direction", "n"]].copy()
+    first, last = moderators["rank_lower"], moderators["rank_upper"]
+    if first.notna().all():
+        ranks = [f"{low:.0f} to {high:.0f}" for low, high in zip(first, last, strict=True)]
+        shown.insert(4, "ranks", ranks)
+    names = {"estimate": "average size", "ranks": "plausible ranks", "n": "patients"}
+    head = [names.get(str(c), str(c)) for c in shown.columns]
+    return Figure(svg, "Moderators by how far they move patients from the average. " + INTERVALS, table(shown, head))
+
+
+def _dependence(found: Subgroups, words: Words) -> Figure:
+    first = found.moderators["moderator"].head(DEPENDENCES)
+    frame = found.dependence[found.dependence["moderator"].isin(first)]
+    rows = charts.rows_of(frame.assign(name=frame["moderator"] + ": " + frame["value"]), "name")
+    svg = charts.forest(
+        rows, label="partial dependence", xlabel=f"predicted effect of {words.alliance}", zero=0.0, strong=0
+    )
+    caption = (
+        "Partial dependence: the predicted effect when one characteristic is set to a value (low, middle and high of a "
+        "number) and all others stay as they are. " + INTERVALS
+    )
+    head = ("moderator", "value", "predicted effect", "lower", "upper", "patients")
+    return Figure(svg, caption, table(frame, head, left=2))

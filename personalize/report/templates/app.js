@@ -58,9 +58,13 @@
     var what = scenario(p), s = p.s.slice(), ahead = p.fan ? p.fan.s : [];
     var last = ahead.length ? ahead[ahead.length - 1] : (s.length ? s[s.length - 1] : 1);
     var x0 = s.length ? s[0] : (ahead.length ? ahead[0] - 1 : 0), x1 = Math.max(last, x0 + 1);
-    var pad = (set.ends[1] - set.ends[0]) * 0.04 || 1, y0 = set.ends[0] - pad, y1 = set.ends[1] + pad;
+    var every = p.y.concat(p.fan ? p.fan.lo.concat(p.fan.hi) : []).concat(set.ends);
+    (p.what || []).forEach(function (w) { every = every.concat(w.m); });
+    every = every.filter(function (v) { return v !== null; });
+    var y0 = Math.min.apply(null, every), y1 = Math.max.apply(null, every), pad = (y1 - y0) * 0.04 || 1;
+    y0 -= pad; y1 += pad;
     var sx = function (v) { return L + (v - x0) / (x1 - x0) * (W - L - R); };
-    var sy = function (v) { return v === null || v === undefined ? null : H - B - (v - y0) / (y1 - y0) * (H - B - T); };
+    var sy = function (v) { return v === null || v === undefined ? null : H - B - (Math.max(y0, Math.min(y1, v)) - y0) / (y1 - y0) * (H - B - T); };
     ticks(y0, y1, 6).forEach(function (v) {
       root.appendChild(svg("line", { "class": "grid", x1: L, x2: W - R, y1: sy(v), y2: sy(v) }));
       root.appendChild(svg("text", { "class": "tick end", x: L - 7, y: sy(v) + 4 }, num(v)));
@@ -161,7 +165,7 @@
 
   function moved(p) {
     var what = scenario(p), text = "", note = "";
-    $("shift-out").textContent = signed(shift) + " SD" + (set.sd ? " (" + signed(shift * set.sd) + " points)" : "");
+    $("shift-out").textContent = signed(shift) + " SD" + (p.sd ? " (" + signed(shift * p.sd) + " points)" : "");
     $("shift").setAttribute("aria-valuetext", $("shift-out").textContent);
     if (what && p.fan) {
       var k = Math.min(set.sessions, p.fan.s.length) - 1;
@@ -188,7 +192,7 @@
       fact(facts, "own-data reliability", num(h.own_reliability, 2), num(h.n_transitions) + " usable steps");
     }
     var now = (p.track || []).filter(function (t) { return t[4]; });
-    fact(facts, "on track", !p.track ? "not judged" : now.length ? "not on track" : "on track", !p.track ? "no landmark session reached" :
+    fact(facts, "on track", !p.track ? "not judged" : now.length ? "not on track" : "on track", !p.track ? (set.judged ? "no landmark session reached" : "only patients of the run itself are judged") :
       now.length ? "at session " + now.map(function (t) { return t[0]; }).join(", ") : "at session " + p.track.map(function (t) { return t[0]; }).join(", "));
     $("why").textContent = h ? h.why || "" : "";
     var groups = p.moved ? p.moved.groups.map(function (g) { return [set.alliance ? g[0].replace("alliance", set.alliance) : g[0], g[1]]; }) : [];
@@ -197,6 +201,9 @@
       bars($("groups"), groups);
       $("background").textContent = "Background " + num(p.moved.background) + ", forecast " + num(p.moved.forecast) + (p.moved.session ? " for session " + p.moved.session : "") + ".";
     }
+    var trees = p.moved ? p.moved.trees : [];
+    $("trees-box").hidden = !trees.length;
+    rowsTable($("trees"), ["input", "value", "moves the forecast by"], trees.map(function (t) { return [t[0], t[1], signed(t[2])]; }));
     rowsTable($("intake"), ["intake", "value"], p.intake);
     $("intake-box").hidden = !p.intake.length;
     var rows = p.s.map(function (k, i) { return [String(k), p.y[i]].concat(set.alliance_ends ? [p.a[i]] : []); });

@@ -55,6 +55,14 @@ class Boosted:
         booster = lightgbm.Booster(model_str=self.model)
         return np.asarray(booster.predict(values, num_iteration=self.rounds, num_threads=self.threads), dtype=float)
 
+    def contributions(self, values: NDArray[np.float32]) -> Floats:
+        """TreeSHAP of each column of `design`, and last the average output: shape (n_rows, n_inputs + 1)."""
+        if self.rounds == 0:
+            return np.zeros((len(values), values.shape[1] + 1))
+        booster = lightgbm.Booster(model_str=self.model)
+        found = booster.predict(values, num_iteration=self.rounds, num_threads=self.threads, pred_contrib=True)
+        return np.asarray(found, dtype=float)
+
     def store(self) -> Stored:
         """Take apart for saving."""
         plain = {"name": self.name, "base": list(self.base), "start": self.start, "rounds": self.rounds}
