@@ -124,8 +124,10 @@ class _Deviance:
         """None so far out that rounding eats the fixed effects."""
         self.count += 1
         try:
-            return solve(self.sums, *self.shape.factors(theta), reml=self.reml, detail=1)
-        except np.linalg.LinAlgError:
+            # where residuals vanish the relative variances grow without end
+            with np.errstate(over="raise"):
+                return solve(self.sums, *self.shape.factors(theta), reml=self.reml, detail=1)
+        except (np.linalg.LinAlgError, FloatingPointError):
             return None
 
     def entries(self, theta: Array) -> tuple[float, Array]:
