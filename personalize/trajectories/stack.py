@@ -69,7 +69,8 @@ def fit_stack(
 
     def total(values: Floats) -> Floats:
         """Sum of the rows' values at each node."""
-        return np.bincount(flat_node, np.repeat(values, corners) * flat_weight, minlength=grid.n_nodes)
+        each = np.repeat(values, corners) * flat_weight
+        return np.bincount(flat_node, each, minlength=grid.n_nodes).astype(float)
 
     count = total(np.ones(len(outcome)))
     size = np.abs(errors.mean(axis=0))
