@@ -7,6 +7,7 @@ import pytest
 
 from features import Columns, Panel
 from features.windows import Layout
+from personalize.trajectories import stack as stack_module
 from personalize.trajectories.clock import Clock
 from personalize.trajectories.forecast import TrajectoryForecaster
 from personalize.trajectories.grid import Grid
@@ -169,17 +170,22 @@ def test_the_stack_trusts_the_better_member_where_it_is_better():
     assert weight[gap == 1, 0].min() > 0.85 and weight[gap == 8, 1].min() > 0.85
 
 
-def test_weights_of_few_patients_stay_near_equal_and_those_of_many_do_not():
-    """Two members, one a little better: the plain mean is hard to beat until the patients are many."""
+def test_few_patients_are_drawn_to_equal_weights_and_many_are_not(monkeypatch):
     rng = np.random.default_rng(1)
     grid = Grid((0.0,), (1.0,))
-    share = {}
+    pulled = {}
     for n in (30, 30_000):
         outcome, common = rng.normal(size=n), rng.normal(size=n)
-        good, bad = (outcome + 3 * common + rng.normal(0, sd, n) for sd in (0.5, 0.8))
+        members = np.stack([outcome + 3 * common + rng.normal(0, sd, n) for sd in (0.5, 1.2)])
         placed = grid.place(np.zeros(n), np.ones(n))
-        share[n] = fit_stack(("good", "bad"), np.stack([good, bad]), outcome, placed, grid).table[0, 0]
-    assert 0.5 < share[30] < 0.6 < share[30_000]
+        share = []
+        for even in (stack_module.EVEN, 0.0):
+            monkeypatch.setattr(stack_module, "EVEN", even)
+            share.append(fit_stack(("good", "bad"), members, outcome, placed, grid).table[0, 0])
+        monkeypatch.undo()
+        assert 0.5 < share[0] < share[1]
+        pulled[n] = share[1] - share[0]
+    assert pulled[30] > 0.03 and pulled[30_000] < 0.003
 
 
 def test_one_wild_course_does_not_choose_the_weights():
