@@ -1,17 +1,18 @@
 """How accurate the forecaster is beside its baselines, and whether its bands hold: the tables of docs/forecasts.md.
 
-    python -m experiments.forecast_accuracy --out results/forecast_accuracy            # about half an hour on 2 cores
+    python -m experiments.forecast_accuracy --out results/forecast_accuracy            # about three quarters of an hour
     python -m experiments.forecast_accuracy --out results/forecast_accuracy --quick    # one seed a clinic, 300 patients
 
-Simulated clinics (1,000 patients, 20 a therapist, seeds that no default was chosen on) and, where its folder is given
-with ``--reframed``, the RefraMED trial. Everything is refitted for each of five folds of therapists. With the extra
-`benchmark` installed GPBoost takes part.
+Simulated clinics (1,000 patients and 200, 20 a therapist, seeds that no default was chosen on) and, where their
+folders are given, the RefraMED trial (``--reframed``) and the Riesby study of imipramine (``--riesby``). Everything
+is refitted for each of five folds of therapists. With the extra `benchmark` installed GPBoost takes part.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from features import Columns, Panel
-from features.measures import measure
+from features.measures import Measure, measure
 from features.windows import Layout
 from personalize.simulate import simulate_clinic
 from personalize.trajectories.baselines import BASELINES
@@ -36,6 +37,8 @@ from personalize.trajectories.query import Query
 
 PRESETS = ("nonlinear", "linear", "harsh")
 SEEDS = (701, 702, 703)
+SMALL = 200  # patients of the small clinics
+REAL = ("RefraMED PHQ-9", "Riesby HAMD")
 # the strongest of the plain combinations stands beside the single baselines
 CONTENDERS = {**BASELINES, "regression + mixed model": ("regression", "mixed")}
 # of four settings tried on another clinic the best one; its own defaults learn next to nothing between patients
@@ -43,14 +46,39 @@ GPBOOST = {"learning_rate": 0.1, "num_leaves": 4, "min_data_in_leaf": 100, "leav
 GPBOOST_ROUNDS = 200
 
 
-def clinics(seeds: tuple[int, ...], n_patients: int, reframed: Path | None) -> Iterator[tuple[str, int, Panel]]:
-    """Data sets: name, seed of the forecaster, panel."""
-    for preset in PRESETS:
+@dataclass(frozen=True)
+class DataSet:
+    """Courses to forecast.
+
+    Parameters
+    ----------
+    name : str
+    seed : int
+        Of the folds (and of the patients, where they are simulated).
+    panel : Panel
+    landmarks : tuple of int
+    horizons : tuple of int or "last"
+    """
+
+    name: str
+    seed: int
+    panel: Panel
+    landmarks: tuple[int, ...] = (3, 5, 8)
+    horizons: tuple[int | str, ...] = (1, 4, "last")
+
+
+def data_sets(seeds: tuple[int, ...], n_patients: int, reframed: Path | None, riesby: Path | None) -> Iterator[DataSet]:
+    """Real courses first, then simulated clinics."""
+    for seed in seeds:
+        if reframed is not None:
+            yield DataSet(REAL[0], seed, read_reframed(reframed))
+        if riesby is not None:
+            yield DataSet(REAL[1], seed, read_riesby(riesby), (1, 2, 3), (1, 2, "last"))
+    kinds = [(f"{preset}, {SMALL} patients", preset, SMALL) for preset in ("nonlinear", "harsh")]
+    kinds += [(preset, preset, n_patients) for preset in PRESETS]
+    for name, preset, size in kinds:
         for seed in seeds:
-            yield preset, seed, simulate_clinic(preset, n_patients=n_patients, random_state=seed).panel
-    if reframed is not None:
-        for seed in seeds:
-            yield "RefraMED PHQ-9", seed, read_reframed(reframed)
+            yield DataSet(name, seed, simulate_clinic(preset, n_patients=size, random_state=seed).panel)
 
 
 def read_reframed(folder: Path) -> Panel:
@@ -61,6 +89,17 @@ def read_reframed(folder: Path) -> Panel:
         columns=Columns(outcome="phq9", time="month"),
         measures={"phq9": measure("phq9")},
         out_of_range="missing",
+    )
+
+
+def read_riesby(folder: Path) -> Panel:
+    """Riesby: weekly HAMD of 66 inpatients, six times; -9 is missing. No alliance."""
+    table = pd.read_csv(folder / "riesby.csv", dtype={"id": str}).rename(columns={"id": "patient_id"})
+    return Panel(
+        table.assign(session=table["week"] + 1).query("hamd != -9")[["patient_id", "session", "hamd"]],
+        table[["patient_id", "endog"]].drop_duplicates(),
+        columns=Columns(outcome="hamd"),
+        measures={"hamd": Measure("hamd", minimum=0, maximum=52, better="low")},
     )
 
 
@@ -149,10 +188,15 @@ def peers() -> dict[str, Peer]:
     return {"GPBoost": gpboost_peer}
 
 
-def pooled(parts: list[HeldOut]) -> HeldOut:
-    """Held-out forecasts of several clinics as one: patients of different clinics are different patients."""
+def pooled(parts: list[HeldOut], *, same_patients: bool = False) -> HeldOut:
+    """Held-out forecasts of several clinics, or of several splits of the same patients into folds, as one.
+
+    Patients of different clinics are different patients; splits of the same patients are averaged within each.
+    """
 
     def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+        if same_patients:
+            return pd.concat([frame.assign(split=i) for i, frame in enumerate(frames)], ignore_index=True)
         named = [frame.assign(patient=[f"{i}:{p}" for p in frame["patient"]]) for i, frame in enumerate(frames)]
         return pd.concat(named, ignore_index=True)
 
@@ -193,7 +237,9 @@ def path_table(name: str, held: HeldOut) -> pd.DataFrame:
     """How often the forecaster's band held the whole path, and how much wider than the interval it is."""
     own = held.paths[held.paths["forecaster"] == FORECASTER].groupby("landmark")
     ratio = own["width"].mean() / own["pointwise_width"].mean()
-    table = pd.DataFrame({"path_coverage": own["held"].mean(), "width_ratio": ratio, "patients": own.size()})
+    table = pd.DataFrame(
+        {"path_coverage": own["held"].mean(), "width_ratio": ratio, "patients": own["patient"].nunique()}
+    )
     return table.reset_index().assign(data=name)
 
 
@@ -220,20 +266,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--reframed", type=Path, help="folder with sessions.csv and patients.csv of RefraMED")
+    parser.add_argument("--riesby", type=Path, help="folder with riesby.csv")
+    parser.add_argument("--data", nargs="+", help="only these data sets, by the names in the tables")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
-    seeds, size, draws = ((SEEDS[0],), 300, 200) if given.quick else (SEEDS, 1000, 1000)
+    seeds, size, draws = ((given.seeds[0],), 300, 200) if given.quick else (tuple(given.seeds), 1000, 1000)
     given.out.mkdir(parents=True, exist_ok=True)
     held: dict[str, list[HeldOut]] = {}
-    for name, seed, panel in clinics(seeds, size, given.reframed):
-        print(f"{name}, seed {seed}: {panel}", flush=True)
-        forecaster = TrajectoryForecaster(random_state=seed, n_jobs=given.jobs)
-        held.setdefault(name, []).append(held_out(forecaster, panel, baselines=CONTENDERS, refit=True, peers=peers()))
+    for data in data_sets(seeds, size, given.reframed, given.riesby):
+        if given.data and data.name not in given.data:
+            continue
+        print(f"{data.name}, seed {data.seed}: {data.panel}", flush=True)
+        forecaster = TrajectoryForecaster(random_state=data.seed, n_jobs=given.jobs)
+        asked: dict[str, Any] = {"landmarks": data.landmarks, "horizons": data.horizons, "baselines": CONTENDERS}
+        held.setdefault(data.name, []).append(held_out(forecaster, data.panel, refit=True, peers=peers(), **asked))
     tables: dict[str, list[pd.DataFrame]] = {"accuracy": [], "coverage": [], "paths": [], "calibration": []}
     for name, parts in held.items():
-        # one data set with several seeds of the folds is still one set of patients
-        merged = parts[0] if name.startswith("RefraMED") else pooled(parts)
+        merged = pooled(parts, same_patients=name in REAL)
         tables["accuracy"].append(accuracy_table(name, merged, draws))
         tables["coverage"].append(coverage_table(name, merged))
         tables["paths"].append(path_table(name, merged))

@@ -31,7 +31,6 @@ LEVEL = 0.95
 LANDMARKS = (3, 5, 8)
 HORIZONS: tuple[int | str, ...] = (1, 4, "last")
 FEWEST = 40
-MEMBERS = ("direct", "growth", "boosted")  # those of `TrajectoryForecaster`
 CLAIM = "Knowing the alliance so far makes a forecast better that already knows outcome history and baseline."
 SCENARIOS: dict[str, dict[str, Any]] = {
     "alliance moves the outcome": {"preset": "nonlinear"},
@@ -46,7 +45,7 @@ def run(
     level: float = LEVEL,
     landmarks: Sequence[int] = LANDMARKS,
     horizons: Sequence[int | str] = HORIZONS,
-    members: Sequence[str] = MEMBERS,
+    members: Sequence[str] | None = None,
 ) -> ExperimentResult:
     """What do session ratings of the alliance add to a forecast that has outcome history and baseline?
 
@@ -109,11 +108,11 @@ def losses(
     landmarks: Sequence[int],
     horizons: Sequence[int | str],
     seed: int,
-    members: Sequence[str] = MEMBERS,
+    members: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Absolute error and CRPS of each held-out forecast; index patient, landmark, horizon."""
     rows = held_out(
-        TrajectoryForecaster(random_state=seed, members=tuple(members)),
+        TrajectoryForecaster(random_state=seed, members=members),
         panel,
         landmarks=landmarks,
         horizons=horizons,

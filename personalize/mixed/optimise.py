@@ -104,11 +104,13 @@ def optimise(sums: Sums, shape: Shape, *, reml: bool, start: Array | None = None
     vanishing gradient there proves nothing; the derivative with respect to the variance itself decides.
     """
     deviance = _Deviance(sums, shape, reml)
-    first = _descend(deviance, shape.start() if start is None else start)
-    found = [first]
-    if first.boundary or not first.converged:
-        # near a boundary the deviance may have several minima: look from elsewhere too, keep the lowest
-        found += [_descend(deviance, scale * shape.start()) for scale in OTHER_STARTS]
+    # where residuals vanish the relative variances grow without end: a step that overflows is not taken
+    with np.errstate(over="ignore"):
+        first = _descend(deviance, shape.start() if start is None else start)
+        found = [first]
+        if first.boundary or not first.converged:
+            # near a boundary the deviance may have several minima: look from elsewhere too, keep the lowest
+            found += [_descend(deviance, scale * shape.start()) for scale in OTHER_STARTS]
     best = min(found, key=lambda end: (round(end.value, 7), not end.converged))
     solved = solve(sums, *shape.factors(best.theta), reml=reml, detail=2)
     return Optimum(best.theta, solved, best.converged, best.boundary, best.decrement, deviance.count)
@@ -121,11 +123,12 @@ class _Deviance:
         self.sums, self.shape, self.reml, self.count = sums, shape, reml, 0
 
     def solve(self, theta: Array) -> Solved | None:
-        """None so far out that rounding eats the fixed effects."""
+        """None so far out that rounding eats the fixed effects, or numbers overflow."""
         self.count += 1
         try:
-            return solve(self.sums, *self.shape.factors(theta), reml=self.reml, detail=1)
-        except np.linalg.LinAlgError:
+            with np.errstate(over="raise"):
+                return solve(self.sums, *self.shape.factors(theta), reml=self.reml, detail=1)
+        except (np.linalg.LinAlgError, FloatingPointError):
             return None
 
     def entries(self, theta: Array) -> tuple[float, Array]:

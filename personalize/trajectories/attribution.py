@@ -1,9 +1,10 @@
 """The reported mean as a function of a plain table, so that groups of inputs can be replaced by background values.
 
-The growth model enters by its four exact addends (`members.growth`): what time, the patient's and the therapist's
-characteristics and the outcomes so far contribute. Replacing the addend of the outcome history by its background means
-a patient on the course that the average training patient's history stands for; likewise the others. What is asked (the
-landmark, how far ahead) is the group "time", except that a forecast of the last session stays one.
+The growth model and the mixed model enter by four exact addends each (`members.growth`, `members.mixed`): what time,
+the patient's and the therapist's characteristics and the outcomes so far contribute. Replacing the addend of the
+outcome history by its background means a patient on the course that the average training patient's history stands for;
+likewise the others. What is asked (the landmark, how far ahead) is the group "time", except that a forecast of the last
+session stays one.
 """
 
 from __future__ import annotations
@@ -20,13 +21,18 @@ from personalize.trajectories.encoder import Encoder
 from personalize.trajectories.grid import Placed
 from personalize.trajectories.members.boosted import Boosted
 from personalize.trajectories.members.direct import Direct
-from personalize.trajectories.members.growth_member import ADDENDS, GrowthMember
+from personalize.trajectories.members.growth_member import ADDENDS as OF_GROWTH
+from personalize.trajectories.members.growth_member import GrowthMember
 from personalize.trajectories.members.last import Last
+from personalize.trajectories.members.mixed import ADDENDS as OF_MIXED
+from personalize.trajectories.members.mixed import Mixed
+from personalize.trajectories.members.neighbours import SIMILAR, Neighbours
 from personalize.trajectories.query import Query, part
 
 Floats = NDArray[np.float64]
 
 TIME_INPUTS = ("seen", "gap", "target_time", "landmark_time")
+ADDENDS = {**OF_GROWTH, **OF_MIXED}
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def input_names(encoder: Encoder) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def table_of(query: Query) -> Floats:
-    """Inputs of every target, shape (n_targets, n_inputs); addends are 0 where no growth model takes part."""
+    """Inputs of every target, shape (n_targets, n_inputs); addends are 0 where their model does not take part."""
     targets, landmarks = query.targets, query.landmarks
     start, interval = query.clock.first_time, query.clock.interval
     nothing = np.zeros(len(targets))
@@ -98,6 +104,12 @@ class Table:
     outcome: str
     encoder: Encoder
 
+    def statistic(self, name: str) -> Floats:
+        """One statistic of the outcome so far; NaN where it is unknown."""
+        column = f"{self.outcome}_{name}"
+        known = column in self.encoder.names
+        return self.inputs[:, self.encoder.names.index(column)] if known else np.full(len(self.inputs), np.nan)
+
 
 @singledispatch
 def point(member: Any, table: Table, earlier: dict[str, Floats]) -> Floats:
@@ -115,12 +127,22 @@ def _(member: Direct, table: Table, earlier: dict[str, Floats]) -> Floats:
 
 @point.register
 def _(member: GrowthMember, table: Table, earlier: dict[str, Floats]) -> Floats:
-    return np.asarray(table.addends.sum(axis=1))
+    return np.asarray(table.addends[:, : len(OF_GROWTH)].sum(axis=1))
+
+
+@point.register
+def _(member: Mixed, table: Table, earlier: dict[str, Floats]) -> Floats:
+    return np.asarray(table.addends[:, len(OF_GROWTH) :].sum(axis=1))
+
+
+@point.register
+def _(member: Neighbours, table: Table, earlier: dict[str, Floats]) -> Floats:
+    return member.predict(np.column_stack([table.statistic(name) for name in SIMILAR]), table.placed)
 
 
 @point.register
 def _(member: Last, table: Table, earlier: dict[str, Floats]) -> Floats:
-    last = table.inputs[:, table.encoder.names.index(f"{table.outcome}_last")]
+    last = table.statistic("last")
     return np.where(np.isnan(last), member.first, last)
 
 

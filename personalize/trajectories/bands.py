@@ -55,8 +55,8 @@ class Bands:
         Forecast levels, increasing.
     departure : array of shape (n_heights, n_levels)
         What the level adds to the quantiles.
-    factor : float
-        Calibrates the interval as a whole.
+    factor : array of shape (2,)
+        Calibrates the interval below and above the forecast.
     path : array of shape (n_landmark_nodes,)
         How much wider than the interval the band of a whole path is.
     level : float
@@ -67,7 +67,7 @@ class Bands:
     table: Floats
     heights: Floats
     departure: Floats
-    factor: float
+    factor: Floats
     path: Floats
     level: float
 
@@ -76,7 +76,8 @@ class Bands:
         low, part = self._between(probability)
         table = self.table[:, low] * (1 - part) + self.table[:, low + 1] * part
         shift = self.departure[:, low] * (1 - part) + self.departure[:, low + 1] * part
-        return self.factor * np.maximum.accumulate(placed.mix(table) + self._by_height(mean) @ shift, axis=1)
+        found = np.maximum.accumulate(placed.mix(table) + self._by_height(mean) @ shift, axis=1)
+        return np.asarray(np.where(found < 0, self.factor[0], self.factor[1]) * found)
 
     def interval(self, placed: Placed, mean: Floats) -> tuple[Floats, Floats]:
         """Ends of the interval in scales, below and above zero, each of shape (n_rows,)."""
@@ -164,18 +165,29 @@ def fit_bands(errors: Errors, situation: Floats, grid: Grid, *, level: float) ->
         table,
         heights,
         np.zeros((len(heights), len(levels))),
-        1.0,
+        np.ones(2),
         np.ones(len(grid.landmarks)),
         level,
     )
     bands = _with_departure(bands, errors, scaled)
+    low, high = bands.interval(errors.placed, errors.mean)
+    # one factor a side for all, so that departures do not cost coverage, and so that the scores that pile up at the
+    # floor of a measure are not paid for on the other side
+    factor = np.array([_side_factor(scaled / end, errors, level) for end in (low, high)])
+    bands = replace(bands, factor=factor)
     score = path_score(scaled, *bands.interval(errors.placed, errors.mean))
-    order = np.argsort(score, kind="stable")
-    # one factor for all, so that departures do not cost coverage
-    factor = patient_quantiles(score[order], errors.patient[order], errors.weight[order], np.array([level]))[0]
-    bands = replace(bands, factor=float(factor))
     at = ~np.isnan(errors.gap)
-    return replace(bands, path=_path_factors(score[at] / factor, errors.take(at), grid, level))
+    return replace(bands, path=_path_factors(score[at], errors.take(at), grid, level))
+
+
+def _side_factor(score: Floats, errors: Errors, level: float) -> float:
+    """Factor that all but half of 1 - level of the scores stay under, patients counting once."""
+    n = len(np.unique(errors.patient))
+    # the rank that `patient_quantiles` moves outwards for the two sides together, shared between them
+    side = (1 + min(level * (n + 1) / n, 1.0)) / 2 * n / (n + 1)
+    order = np.argsort(score, kind="stable")
+    found = patient_quantiles(score[order], errors.patient[order], errors.weight[order], np.array([side]))[0]
+    return max(float(found), SMALLEST)
 
 
 def path_score(scaled: Floats, low: Floats, high: Floats) -> Floats:

@@ -20,6 +20,7 @@ def compare(
     Parameters
     ----------
     held : HeldOut
+        With a column ``split`` in ``rows`` where the same patients were held out several times.
     other, one : str
         Names in ``held.rows["forecaster"]``.
     n_bootstrap : int
@@ -41,7 +42,7 @@ def compare(
     for option, name in (("one", one), ("other", other)):
         check_option(option, name, known)
     score = scores(held)
-    key = ["landmark", "horizon", "patient"]
+    key = ["landmark", "horizon", "patient", *(["split"] if "split" in score else [])]
     both = score[score["forecaster"] == one].merge(score[score["forecaster"] == other], on=key, suffixes=("", "_other"))
     if len(both) != (score["forecaster"] == one).sum():
         raise OptionError(f"compare: {one!r} and {other!r} do not cover the same patients.")

@@ -14,7 +14,7 @@ from features.errors import NotEnoughData
 from features.panel import Panel
 from personalize.trajectories.bands import Errors, fit_bands
 from personalize.trajectories.clock import Clock
-from personalize.trajectories.distribution import Calibration
+from personalize.trajectories.distribution import Calibration, floor_slack
 from personalize.trajectories.dropout import staying_weights
 from personalize.trajectories.encoder import Encoder, feature_rows
 from personalize.trajectories.grid import Grid
@@ -93,6 +93,7 @@ def crossfit(
     del table
     by_therapist = panel.n_therapists >= FEWEST_THERAPISTS
     folds = Folds.by_cluster(panel.clusters if by_therapist else np.arange(panel.n_patients), n_folds, rng)
+    _varies(panel, folds)
     weight = staying_weights(landmarks, targets, query.inputs) if dropout == "weights" else np.ones(len(targets))
     known = panel.outcome[np.isfinite(panel.outcome)]
     empty = Crossfit(query, folds, weight, {}, float(known.mean()), float(known.std()))
@@ -134,8 +135,21 @@ def calibrate(
         weight,
         query.placed,
     )
-    bands = fit_bands(errors, situation(query, stack.names, mean, cross.center, cross.spread), query.grid, level=level)
-    return Calibration(stack, bands, cross.center, cross.spread)
+    told = situation(query, stack.names, mean, cross.center, cross.spread)
+    bands = fit_bands(errors, told, query.grid, level=level)
+    return Calibration(stack, bands, cross.center, cross.spread, floor_slack(query.landmarks.panel))
+
+
+def _varies(panel: Panel, folds: Folds) -> None:
+    """Refuse an outcome that is constant without one of the folds: what it does elsewhere nobody could learn."""
+    for fold in range(folds.count):
+        rest = panel.outcome[(folds.of_patient != fold)[panel.patient_index]]
+        rest = rest[np.isfinite(rest)]
+        if len(rest) == 0 or rest.min() == rest.max():
+            raise NotEnoughData(
+                f"The outcome {panel.columns.outcome!r} {f'is {rest[0]:g}' if len(rest) else 'is missing'} for all "
+                f"patients but those of one fold of {folds.count}; there is no course to learn: add patients."
+            )
 
 
 def _enough(panel: Panel, followed: NDArray[np.intp]) -> None:

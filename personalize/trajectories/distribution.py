@@ -32,12 +32,15 @@ class Calibration:
     bands : Bands
     center, spread : float
         Mean and SD of the outcome in training.
+    slack : float
+        How near the end of the measure's range a quantile counts as the end itself (`floor_slack`).
     """
 
     stack: Stack
     bands: Bands
     center: float
     spread: float
+    slack: float = 0.0
 
     def mean(self, query: Query) -> Floats:
         """Weighted forecast of the targets, before it is held inside the measure's range."""
@@ -74,7 +77,13 @@ class Calibration:
         }
         inner = raw[:, None] + scale[:, None] * bands.quantiles(probability, placed, raw)
         columns |= {quantile_name(p): inner[:, i] for i, p in enumerate(probability)}
-        return pd.DataFrame({name: np.clip(values, *limits) for name, values in columns.items()})
+        table = {name: self._held(values, limits) for name, values in columns.items() if name != "mean"}
+        return pd.DataFrame({"mean": np.clip(raw, *limits), **table})
+
+    def _held(self, values: Floats, limits: Limits) -> Floats:
+        """Cut to the range; nearer to an end than the slack is the end."""
+        low, high = limits
+        return np.asarray(np.where(values < low + self.slack, low, np.where(values > high - self.slack, high, values)))
 
 
 def quantile_name(probability: float) -> str:
@@ -98,6 +107,21 @@ def probabilities(quantiles: Sequence[float]) -> Floats:
     if (np.diff(given) <= 0).any():
         raise OptionError("quantiles: probabilities must increase, without repeats.")
     return given
+
+
+def floor_slack(panel: Panel) -> float:
+    """Half the step between scores, where the measure has an end; 0 where there is none or scores are continuous.
+
+    Scores pile up at the ends of a scale. An interval that ends a fraction of a step above the floor would miss all of
+    them, though no score lies in between. The step is the median distance of values that make up at least a
+    five-hundredth of the outcomes (and occur twice): a few imputed fractions do not count.
+    """
+    low, high = outcome_range(panel)
+    values, counts = np.unique(panel.outcome[np.isfinite(panel.outcome)], return_counts=True)
+    usual = values[counts >= max(2, counts.sum() / 500)]
+    if len(usual) < 3 or not np.isfinite(low + high):
+        return 0.0
+    return float(min(np.median(np.diff(usual)), (high - low) / 2) / 2)
 
 
 def outcome_range(panel: Panel) -> Limits:

@@ -75,11 +75,12 @@ def summarise(held: HeldOut, *, n_bootstrap: int = 200, random_state: int = 0) -
 
 
 def scores(held: HeldOut) -> pd.DataFrame:
-    """Loss of every held-out forecast; the reference comes first."""
+    """Loss of every held-out forecast; the reference comes first. A column ``split`` is kept where there is one."""
     rows = held.rows
     error = rows["outcome"] - rows["mean"]
     inside = (rows["outcome"] >= rows["lower"] - TOLERANCE) & (rows["outcome"] <= rows["upper"] + TOLERANCE)
-    out = rows[["forecaster", "patient", "landmark", "horizon", "severity"]].assign(
+    keep = ["forecaster", "patient", "landmark", "horizon", "severity", *(["split"] if "split" in rows else [])]
+    out = rows[keep].assign(
         mae=error.abs(),
         mse=error**2,
         crps=rows["crps"],

@@ -22,7 +22,7 @@ from personalize.trajectories.distribution import QUANTILES, probabilities
 from personalize.trajectories.members.member import Stored
 from personalize.trajectories.model import ForecastModel
 from personalize.trajectories.query import Query
-from personalize.trajectories.registry import LEARNERS
+from personalize.trajectories.registry import FEW, LEARNERS, usual_members
 from personalize.trajectories.request import default_request, requested_targets
 from personalize.trajectories.tree_attribution import TreeContributions, tree_contributions
 
@@ -37,8 +37,9 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
     """Forecast the outcome of patients, seen in training or not, at any later session, as a distribution.
 
     Members (a regression at each landmark and horizon, a growth model with autocorrelated residuals, boosted trees on
-    what these leave) are fitted without each fold of the patients in turn; their forecasts of patients they did not see
-    decide how much each is trusted where (`stack`), and how wide the forecast is (`bands`).
+    what these leave; with fewer than 1,000 patients plainer ones beside them) are fitted without each fold of the
+    patients in turn; their forecasts of patients they did not see decide how much each is trusted where (`stack`), and
+    how wide the forecast is (`bands`).
 
     Parameters
     ----------
@@ -46,8 +47,9 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
         Seeds folds and trees; the same seed gives the same bytes.
     level : float
         Probability of the interval (``lower``, ``upper``) and of the band that holds a whole path.
-    members : sequence of str
-        Which members take part; `baselines` names the usual single ones.
+    members : sequence of str, optional
+        Which members take part; by default as the number of patients asks for (`registry.usual_members`). `baselines`
+        names the usual single ones.
     n_folds : int
         Folds of patients, by therapist where there are at least ten.
     dropout : {"ignore", "weights"}
@@ -70,7 +72,7 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
         *,
         random_state: int = 0,
         level: float = 0.90,
-        members: Sequence[str] = ("direct", "growth", "boosted"),
+        members: Sequence[str] | None = None,
         n_folds: int = 5,
         dropout: Dropout = "ignore",
         n_jobs: int = 1,
@@ -93,14 +95,18 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
             When an option has a value that is not allowed.
         """
         self._check_options()
-        return self.adopt(crossfit(panel, self.members, **self.crossfit_options()))
+        return self.adopt(crossfit(panel, self.members_for(panel), **self.crossfit_options()))
 
     def adopt(self, cross: Crossfit) -> TrajectoryForecaster:
         """Take over members that `crossfit` has fitted, weigh them and calibrate."""
         self._check_options()
-        self.model_ = ForecastModel.of(cross, tuple(self.members), self.level)
+        self.model_ = ForecastModel.of(cross, self.members_for(cross.query.landmarks.panel), self.level)
         self.crossfit_ = cross
         return self
+
+    def members_for(self, panel: Panel) -> tuple[str, ...]:
+        """Members that take part when the forecaster is fitted to a panel."""
+        return usual_members(panel.n_patients) if self.members is None else tuple(self.members)
 
     def crossfit_options(self) -> dict[str, Any]:
         """Options that members are fitted under."""
@@ -243,7 +249,7 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
     def save(self, folder: str | Path) -> None:
         """Write the fitted forecaster into a folder: JSON, arrays and LightGBM's text format."""
         stored = self._fitted().store()
-        options = {**self.get_params(), "members": list(self.members)}
+        options = {**self.get_params(), "members": None if self.members is None else list(self.members)}
         storage.write(folder, Stored({**stored.plain, "options": options}, stored.arrays, stored.texts))
 
     @classmethod
@@ -258,12 +264,13 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
         stored = storage.read(folder)
         with storage.damage_is_an_error(folder):
             options = stored.plain["options"]
-            new = cls(**{**options, "members": tuple(options["members"])})
+            members = options["members"]
+            new = cls(**{**options, "members": None if members is None else tuple(members)})
             new.model_ = ForecastModel.restore(stored)
         return new
 
     def _check_options(self) -> None:
-        members = list(self.members)
+        members = list(FEW if self.members is None else self.members)
         if isinstance(self.members, str) or not members:
             raise OptionError(f"members={self.members!r} is not allowed; give a sequence of names.")
         for name in members:

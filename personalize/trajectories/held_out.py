@@ -92,7 +92,7 @@ def held_out(
     if peers and not refit:
         raise OptionError("peers: other forecasters can only be fitted fold by fold; pass refit=True.")
     given = BASELINES if baselines is None else baselines
-    contenders: dict[str, Sequence[str]] = {FORECASTER: tuple(forecaster.members), **given}
+    contenders: dict[str, Sequence[str]] = {FORECASTER: forecaster.members_for(panel), **given}
     names = list(dict.fromkeys(name for members in contenders.values() for name in members))
     cross = _folds_only(forecaster, panel) if refit else _cross(forecaster, panel, names)
     query, fold = cross.query, cross.fold

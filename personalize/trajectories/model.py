@@ -24,7 +24,7 @@ from personalize.trajectories.stack import Stack
 
 Floats = NDArray[np.float64]
 
-BANDS = ("levels", "table", "heights", "departure", "path")
+BANDS = ("levels", "table", "heights", "departure", "factor", "path")
 SCALE = ("coefficients", "center", "spread")
 
 
@@ -115,7 +115,7 @@ class ForecastModel:
             "stack": list(calibration.stack.names),
             "center": calibration.center,
             "spread": calibration.spread,
-            "factor": bands.factor,
+            "slack": calibration.slack,
             "level": bands.level,
             "furthest": bands.scale.furthest,
             "members": {},
@@ -139,12 +139,12 @@ class ForecastModel:
         plain, arrays = stored.plain, stored.arrays
         scale = Scale(**{key: arrays[f"scale.{key}"] for key in SCALE}, furthest=plain["furthest"])
         tables = {key: arrays[f"bands.{key}"] for key in BANDS}
-        bands = Bands(scale=scale, factor=plain["factor"], level=plain["level"], **tables)
+        bands = Bands(scale=scale, level=plain["level"], **tables)
         stack = Stack(tuple(plain["stack"]), arrays["stack"])
         low, high = plain["limits"]
         return cls(
             {name: KINDS[name].restore(_part(stored, name)) for name in plain["order"]},
-            Calibration(stack, bands, plain["center"], plain["spread"]),
+            Calibration(stack, bands, plain["center"], plain["spread"], plain["slack"]),
             Encoder.from_dict(plain["encoder"]),
             Clock(**plain["clock"]),
             Grid.from_dict(plain["grid"]),

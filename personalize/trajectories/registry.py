@@ -24,6 +24,20 @@ LEARNERS: dict[str, Learner] = {
     "boosted": learn_boosted,
     "lightgbm": learn_lightgbm,
 }
+MANY_PATIENTS = 1000
+FEW = ("direct", "growth", "boosted", "regression", "mixed", "neighbours")
+MANY = ("direct", "growth", "boosted")
+
+
+def usual_members(n_patients: int) -> tuple[str, ...]:
+    """Members that take part by default.
+
+    With few patients every member errs by chance in its own way, so that the mean of plain and flexible ones errs less
+    than any; with many the flexible ones contain what the plain ones say, which would only cost time.
+    """
+    return FEW if n_patients < MANY_PATIENTS else MANY
+
+
 KINDS: dict[str, Any] = {
     "last": Last,
     "regression": Direct,

@@ -13,6 +13,8 @@ from personalize.trajectories.grid import Grid, Placed
 Floats = NDArray[np.float64]
 
 BORROWED = 300.0  # patients' worth of the weights that hold over the whole grid, added to each node
+EVEN = 30.0  # patients' worth of pull to equal weights
+SMALLEST_ERROR = 0.5  # typical errors of a node: smaller errors count as this large
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ def fit_stack(
     grid: Grid,
     weight: Floats | None = None,
 ) -> Stack:
-    """Choose weights that minimise the squared error, non-negative and adding up to one, node by node.
+    """Choose weights with the smallest error, non-negative and adding up to one, node by node.
 
-    Each node's problem borrows from all nodes of its kind (sessions, or the last session), so that few patients do not
-    decide alone. Such stacking is due to Breiman 1996, Machine Learning 24, 49-64.
+    Each node's problem borrows from all nodes of its kind (sessions, or the last session) and is drawn to equal
+    weights, so that few patients do not decide alone: estimated weights often lose to the plain mean of good members.
+    Squared errors are divided by the size of the equally weighted error, so that what counts grows like the absolute
+    error, by which forecasts are judged, and a few patients with extreme courses do not choose for all. Stacking:
+    Breiman 1996, Machine Learning 24, 49-64; pull to equal weights: Diebold & Shin 2019, Int. J. Forecast. 35,
+    1679-1691.
 
     Parameters
     ----------
@@ -58,15 +64,22 @@ def fit_stack(
     """
     errors = outcome - forecasts
     n_members = len(names)
-    flat_node, flat_weight = placed.node.ravel(), placed.weight.ravel()
-    if weight is not None:
-        flat_weight = flat_weight * np.repeat(weight, placed.node.shape[1])
+    flat_node, corners = placed.node.ravel(), placed.node.shape[1]
+    flat_weight = placed.weight.ravel() * (1.0 if weight is None else np.repeat(weight, corners))
+
+    def total(values: Floats) -> Floats:
+        """Sum of the rows' values at each node."""
+        each = np.repeat(values, corners) * flat_weight
+        return np.bincount(flat_node, each, minlength=grid.n_nodes).astype(float)
+
+    count = total(np.ones(len(outcome)))
+    size = np.abs(errors.mean(axis=0))
+    typical = placed.mix(total(size) / np.maximum(count, 1e-12))
+    steady = typical / np.maximum(np.maximum(size, SMALLEST_ERROR * typical), 1e-12)
     products = np.empty((grid.n_nodes, n_members, n_members))
     for a in range(n_members):
         for b in range(a, n_members):
-            each = np.repeat(errors[a] * errors[b], placed.node.shape[1]) * flat_weight
-            products[:, a, b] = products[:, b, a] = np.bincount(flat_node, each, minlength=grid.n_nodes)
-    count = np.bincount(flat_node, flat_weight, minlength=grid.n_nodes)
+            products[:, a, b] = products[:, b, a] = total(errors[a] * errors[b] * steady)
     last = np.isnan(grid.coordinates()[1])
     table = np.empty((grid.n_nodes, n_members))
     for kind in (last, ~last):
@@ -74,7 +87,7 @@ def fit_stack(
         level = products[kind] / np.maximum(np.einsum("nii->n", products[kind]) / n_members, 1e-12)[:, None, None]
         share = np.minimum(count[kind], BORROWED)
         common = np.einsum("n,nij->ij", share, level) / max(share.sum(), 1e-12)
-        table[kind] = simplex(level * count[kind][:, None, None] + BORROWED * common)
+        table[kind] = simplex(level * count[kind][:, None, None] + BORROWED * common + EVEN * np.eye(n_members))
     return Stack(names, table)
 
 

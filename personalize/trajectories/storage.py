@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.errors import FileError
 from personalize.trajectories.members.member import Stored
 
-FORMAT = 1
+FORMAT = 2
 KIND = "personalize trajectory forecaster"
 
 

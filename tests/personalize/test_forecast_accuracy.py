@@ -8,6 +8,7 @@ import pytest
 
 from experiments import forecast_accuracy as experiment
 from features import OptionError, Panel
+from personalize.trajectories.compare import compare
 from personalize.trajectories.distribution import QUANTILES, quantile_name
 from personalize.trajectories.forecast import TrajectoryForecaster
 from personalize.trajectories.held_out import FORECASTER, held_out
@@ -47,6 +48,13 @@ def test_patients_of_two_clinics_stay_apart(two_clinics):
     both = experiment.pooled(two_clinics)
     assert len(both.rows) == sum(len(part.rows) for part in two_clinics)
     assert not both.rows.duplicated(["forecaster", "landmark", "horizon", "patient"]).any()
+
+
+def test_splits_of_the_same_patients_are_averaged_within_each(two_clinics):
+    twice = experiment.pooled([two_clinics[0]] * 2, same_patients=True)
+    once, again = (compare(held, "last observation", n_bootstrap=30) for held in (two_clinics[0], twice))
+    columns = ["estimate", "lower", "upper"]
+    np.testing.assert_allclose(once[columns], again[columns])
 
 
 def test_the_table_ranks_and_compares(two_clinics):

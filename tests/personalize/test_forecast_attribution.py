@@ -7,7 +7,7 @@ import pytest
 
 from features import OptionError
 from features.feature import GROUPS
-from personalize.trajectories.baselines import mixed_model
+from personalize.trajectories.baselines import expected_response, mixed_model, nearest_neighbours
 from personalize.trajectories.forecast import TrajectoryForecaster
 from tests.personalize.forecasting import clinic, fitted, fitted_toy, toy
 
@@ -37,6 +37,25 @@ def test_boosted_trees_are_part_of_it():
     assert alone.model_.members["lightgbm"].rounds > 0 and booster.rounds >= 0
 
 
+@pytest.mark.parametrize("make", [mixed_model, nearest_neighbours])
+def test_plain_members_alone_are_taken_apart_exactly(make):
+    forecaster = make().fit(clinic())
+    for seen in (0, 3):
+        history = clinic().first(seen)
+        inputs = forecaster.attribution_inputs(history)
+        np.testing.assert_allclose(forecaster.mean_from(inputs.values), forecaster.predict(history)["mean"], rtol=1e-10)
+
+
+def test_addends_of_the_mixed_model_are_what_leaving_things_out_changes():
+    forecaster, history = mixed_model().fit(clinic()), clinic().first(3)
+    inputs = forecaster.attribution_inputs(history)
+    of = {name: inputs.values[:, inputs.names.index(f"mixed_{name}")] for name in ("time", "patient", "history")}
+    new = forecaster.attribution_inputs(clinic().first(0))
+    assert np.ptp(of["time"][::3]) < np.ptp(of["history"]), "time says the same of everybody at the same session"
+    assert np.abs(new.values[:, new.names.index("mixed_history")]).max() < 1e-9
+    assert np.abs(of["patient"]).max() > 0.1
+
+
 def test_every_input_has_a_group_and_backgrounds_are_forecasts_too():
     inputs = fitted().attribution_inputs(clinic().first(3))
     assert len(inputs.names) == len(inputs.groups) == inputs.values.shape[1] == inputs.background.shape[1]
@@ -60,6 +79,6 @@ def test_each_group_moves_the_forecast_and_a_last_session_stays_one():
 
 
 def test_members_that_cannot_be_taken_apart_say_so():
-    forecaster = mixed_model().fit(toy())
+    forecaster = expected_response().fit(toy())
     with pytest.raises(OptionError, match="cannot be taken apart"):
         forecaster.mean_from(forecaster.attribution_inputs(toy().first(2)).values)

@@ -10,6 +10,7 @@ from features import Columns, NotEnoughData, OptionError, Panel, PanelError, Per
 from features.errors import FileError, NotFitted
 from personalize.trajectories.evaluate import evaluate
 from personalize.trajectories.forecast import TrajectoryForecaster
+from personalize.trajectories.storage import FORMAT
 from tests.personalize.forecasting import fitted_toy, toy, toy_tables
 
 
@@ -144,7 +145,7 @@ def test_damaged_folders_are_named(tmp_path, damage):
     head = tmp_path / "forecaster.json"
     text = head.read_text()
     if damage == "version":
-        head.write_text(text.replace('"format": 1', '"format": 99'))
+        head.write_text(text.replace(f'"format": {FORMAT}', '"format": 99'))
     elif damage == "array":
         (tmp_path / "forecaster.npz").write_bytes(b"not an archive")
     elif damage == "text":

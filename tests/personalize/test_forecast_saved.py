@@ -41,7 +41,7 @@ def test_a_new_process_forecasts_new_patients_alike(tmp_path):
     np.testing.assert_allclose(there[numbers], here[numbers], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("members", [("direct", "growth", "boosted"), *BASELINES.values()])
+@pytest.mark.parametrize("members", [None, ("direct", "growth", "boosted"), *BASELINES.values()])
 def test_every_member_survives_a_round_trip(tmp_path, members):
     panel = toy(40)
     forecaster = TrajectoryForecaster(members=members, n_folds=3).fit(panel)

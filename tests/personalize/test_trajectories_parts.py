@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from features import Columns, Panel
 from features.windows import Layout
+from personalize.trajectories import stack as stack_module
 from personalize.trajectories.clock import Clock
+from personalize.trajectories.forecast import TrajectoryForecaster
 from personalize.trajectories.grid import Grid
 from personalize.trajectories.landmarks import all_landmarks, ends, observed_targets
 from personalize.trajectories.members.direct import learn_direct
@@ -14,8 +17,9 @@ from personalize.trajectories.members.growth_fit import fit_growth
 from personalize.trajectories.members.kalman import Variances, ahead, course_filter
 from personalize.trajectories.members.member import Training
 from personalize.trajectories.query import Folds
+from personalize.trajectories.registry import usual_members
 from personalize.trajectories.stack import fit_stack, simplex
-from tests.personalize.forecasting import clinic, fitted, toy
+from tests.personalize.forecasting import clinic, fitted, toy, toy_tables
 
 
 def test_targets_are_every_later_outcome_from_every_landmark_and_every_last():
@@ -164,6 +168,58 @@ def test_the_stack_trusts_the_better_member_where_it_is_better():
     stack = fit_stack(("near", "far"), np.stack([near, far]), outcome, placed, grid)
     weight = placed.mix(stack.table)
     assert weight[gap == 1, 0].min() > 0.85 and weight[gap == 8, 1].min() > 0.85
+
+
+def test_few_patients_are_drawn_to_equal_weights_and_many_are_not(monkeypatch):
+    rng = np.random.default_rng(1)
+    grid = Grid((0.0,), (1.0,))
+    pulled = {}
+    for n in (30, 30_000):
+        outcome, common = rng.normal(size=n), rng.normal(size=n)
+        members = np.stack([outcome + 3 * common + rng.normal(0, sd, n) for sd in (0.5, 1.2)])
+        placed = grid.place(np.zeros(n), np.ones(n))
+        share = []
+        for even in (stack_module.EVEN, 0.0):
+            monkeypatch.setattr(stack_module, "EVEN", even)
+            share.append(fit_stack(("good", "bad"), members, outcome, placed, grid).table[0, 0])
+        monkeypatch.undo()
+        assert 0.5 < share[0] < share[1]
+        pulled[n] = share[1] - share[0]
+    assert pulled[30] > 0.03 and pulled[30_000] < 0.003
+
+
+def test_one_wild_course_does_not_choose_the_weights():
+    rng = np.random.default_rng(2)
+    grid = Grid((0.0,), (1.0,))
+    outcome = rng.normal(size=400)
+    good, bad = outcome + rng.normal(0, 0.3, 400), outcome + rng.normal(0, 0.9, 400)
+    outcome[0], good[0], bad[0] = 100.0, 0.0, 90.0
+    placed = grid.place(np.zeros(400), np.ones(400))
+    stack = fit_stack(("good", "bad"), np.stack([good, bad]), outcome, placed, grid)
+    plain = simplex(np.einsum("ir,jr->ij", outcome - np.stack([good, bad]), outcome - np.stack([good, bad]))[None])
+    assert plain[0, 0] < 0.1
+    assert stack.table[0, 0] > 0.5
+
+
+def test_few_patients_bring_plain_members_and_many_do_not():
+    assert set(usual_members(200)) > set(usual_members(100_000)) == {"direct", "growth", "boosted"}
+    assert TrajectoryForecaster().members_for(toy(20)) == usual_members(20)
+    assert TrajectoryForecaster(members=("last",)).members_for(toy(20)) == ("last",)
+
+
+def test_the_regression_does_not_mind_where_the_scale_has_its_zero():
+    sessions, patients = toy_tables(40)
+    one, two = (
+        Panel(
+            sessions.assign(score=sessions["score"] + shift), patients, columns=Columns(outcome="score"), better="low"
+        )
+        for shift in (0.0, 1000.0)
+    )
+    means = [
+        TrajectoryForecaster(members=("direct",)).fit(panel).predict(panel.first(2))["mean"].to_numpy()
+        for panel in (one, two)
+    ]
+    np.testing.assert_allclose(means[1] - 1000.0, means[0], atol=0.01)
 
 
 def test_the_regression_holds_out_the_folds_it_says():

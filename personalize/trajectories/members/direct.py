@@ -123,7 +123,9 @@ def _learn(training: Training, name: str, columns: list[int]) -> tuple[dict[str,
     core = _core(query.encoder, query.landmarks.panel.columns.outcome)[use]
     values = query.inputs[:, use]
     center, scale = center_and_scale(values)
-    sums = cross_products(query, values, training.fold, training.folds.count, center, scale, training.weight)
+    # the intercept's small penalty must not depend on where the scale has its zero
+    middle = float(training.outcome.mean())
+    sums = cross_products(query, values, training.fold, training.folds.count, center, scale, training.weight, middle)
     basis = smooth_basis(query.grid)
     total = Sums(sums.xx.sum(0), sums.xy.sum(0), sums.yy.sum(0), sums.n.sum(0))
     chosen = _penalties(sums, total, basis, core, query.grid)
@@ -133,6 +135,7 @@ def _learn(training: Training, name: str, columns: list[int]) -> tuple[dict[str,
         for penalties in sorted(set(chosen)):
             nodes = [penalties == own for own in chosen]
             theta[nodes] = _solved(xx, xy, basis, core, penalties)[nodes]
+        theta[:, 0] += middle
         return Direct(name, use, theta, center, scale)
 
     out = np.empty(len(query.targets))
@@ -200,8 +203,9 @@ def cross_products(
     center: Floats,
     scale: Floats,
     weight: Floats,
+    middle: float,
 ) -> Sums:
-    """Accumulate the sums node by node, so that no design larger than a node's rows is held."""
+    """Accumulate the sums node by node, so that no design larger than a node's rows is held; outcomes from a middle."""
     n_nodes, width = query.grid.n_nodes, values.shape[1] + 1
     xx = np.zeros((n_folds, n_nodes, width, width))
     xy, yy, n = np.zeros((n_folds, n_nodes, width)), np.zeros((n_folds, n_nodes)), np.zeros((n_folds, n_nodes))
@@ -214,7 +218,7 @@ def cross_products(
         node, f = divmod(int(at), n_folds)
         row, w = rows // 4, mass[rows]
         x = standardised(values[query.targets.landmark[row]], center, scale)
-        y = query.targets.outcome[row]
+        y = query.targets.outcome[row] - middle
         xw = x * w[:, None]
         xx[f, node], xy[f, node], yy[f, node], n[f, node] = xw.T @ x, xw.T @ y, float(w @ y**2), float(w.sum())
     return Sums(xx, xy, yy, n)

@@ -19,6 +19,13 @@ from personalize.trajectories.query import Query
 
 Floats = NDArray[np.float64]
 
+ADDENDS = {
+    "mixed_time": "time",
+    "mixed_patient": "baseline patient",
+    "mixed_therapist": "baseline therapist",
+    "mixed_history": "outcome history",
+}
+
 
 @dataclass(frozen=True)
 class Mixed:
@@ -28,8 +35,8 @@ class Mixed:
     remaining: Floats
 
     def forecast(self, query: Query) -> dict[str, Floats]:
-        """Update to each landmark, and look ahead."""
-        return {"mixed": _forecast(self, query, np.arange(len(query.targets)))}
+        """Update to each landmark, and look ahead; by-products are the addends."""
+        return _named(_forecast(self, query, np.arange(len(query.targets))))
 
     def store(self) -> Stored:
         """Take apart for saving."""
@@ -45,12 +52,16 @@ def learn_mixed(training: Training) -> tuple[dict[str, Floats], Mixed]:
     """Fit by REML, and without each fold."""
     query = training.query
     everybody = np.ones(query.landmarks.panel.n_patients, dtype=bool)
-    out = np.empty(len(query.targets))
+    out = np.empty((len(ADDENDS), len(query.targets)))
     for f in range(training.folds.count):
         fitted = _fit(query, training.folds.of_patient != f)
         held = np.flatnonzero(training.fold == f)
-        out[held] = _forecast(fitted, query, held)
-    return {"mixed": out}, _fit(query, everybody)
+        out[:, held] = _forecast(fitted, query, held)
+    return _named(out), _fit(query, everybody)
+
+
+def _named(parts: Floats) -> dict[str, Floats]:
+    return {"mixed": parts.sum(axis=0), **dict(zip(ADDENDS, parts, strict=True))}
 
 
 def _fit(query: Query, keep: NDArray[np.bool_]) -> Mixed:
@@ -70,7 +81,11 @@ def _therapists(panel: Panel) -> list[object] | None:
 
 
 def _forecast(fitted: Mixed, query: Query, rows: NDArray[np.intp]) -> Floats:
-    """Treat each landmark as a patient whose history ends there."""
+    """Addends of time, patient, therapist and outcomes so far, shape (4, n_rows).
+
+    Each landmark is a patient whose history ends there. The forecast is linear in what is known, so it can be taken
+    apart by leaving things out: outcomes first, then the therapist, then intake.
+    """
     landmarks, panel, targets = query.landmarks, query.landmarks.panel, query.targets.take(rows)
     used, who = np.unique(targets.landmark, return_inverse=True)
     seen = landmarks.seen[used]
@@ -78,22 +93,36 @@ def _forecast(fitted: Mixed, query: Query, rows: NDArray[np.intp]) -> Floats:
     ends = np.cumsum(seen)
     history = panel.offsets[:-1][landmarks.patient[used]][owner] + np.arange(len(owner)) - (ends - seen)[owner]
     intake = query.intake()[landmarks.patient[used]]
+    average = np.tile(_average_intake(fitted.model), (len(used), 1))
     staff = _therapists(panel)
     own_staff = None if staff is None else [staff[i] for i in landmarks.patient[used]]
+    # a last session is averaged over when it may be
+    last = np.flatnonzero(targets.last)
+    left = fitted.remaining[np.minimum(seen[who[last]], len(fitted.remaining) - 1)] * query.clock.interval
+    time = targets.time.copy()
+    time[last] = 0.0
+    time = np.concatenate([time, (landmarks.time[used][who[last]][:, None] + left).ravel()])
+    of = np.concatenate([who, np.repeat(who[last], len(LAST_QUANTILES))])
 
-    def predict(time: Floats, of: NDArray[np.intp]) -> Floats:
+    def predict(known: NDArray[np.intp], baseline: Floats, therapist: list[object] | None) -> Floats:
         mean, _ = fitted.model.predict(
-            panel.outcome[history], panel.time[history], owner, intake, time, of, therapist=own_staff
-        )
-        return np.asarray(mean)
+            panel.outcome[history[known]], panel.time[history[known]], owner[known], baseline, time, of,
+            therapist=therapist,
+        )  # fmt: skip
+        out = mean[: len(who)]
+        out[last] = mean[len(who) :].reshape(len(last), len(LAST_QUANTILES)).mean(axis=1)
+        return np.asarray(out)
 
-    out = np.empty(len(rows))
-    at = ~targets.last
-    out[at] = predict(targets.time[at], who[at])
-    last = ~at
-    if last.any():
-        step = fitted.remaining[np.minimum(seen[who[last]], len(fitted.remaining) - 1)] * query.clock.interval
-        now = landmarks.time[used][who[last]]
-        each = [predict(now + step[:, i], who[last]) for i in range(len(LAST_QUANTILES))]
-        out[last] = np.mean(each, axis=0)
+    nothing, everything = np.zeros(0, dtype=np.intp), np.arange(len(history))
+    alone = predict(nothing, average, None)
+    updated = predict(everything, average, None)
+    of_patient = predict(everything, intake, None)
+    whole = of_patient if own_staff is None else predict(everything, intake, own_staff)
+    return np.stack([alone, of_patient - updated, whole - of_patient, updated - alone])
+
+
+def _average_intake(model: GrowthModel) -> Floats:
+    """Intake that the model takes for the average patient's."""
+    out = np.zeros(len(model.basis_.names))
+    out[list(model.basis_.columns)] = model.basis_.mean
     return out

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from personalize.trajectories.grid import Placed
 from personalize.trajectories.members.member import Stored, Training
 from personalize.trajectories.query import Query, part
 
@@ -45,8 +46,12 @@ class Neighbours:
 
     def forecast(self, query: Query) -> dict[str, Floats]:
         """Add the neighbours' mean change to the last score."""
-        traits, last = _traits(query, self.center, self.scale)
-        node = _nearest(query)
+        return {"neighbours": self.predict(_raw(query), query.placed)}
+
+    def predict(self, raw: Floats, placed: Placed) -> Floats:
+        """Forecast from `SIMILAR`, shape (n_rows, 4), NaN unknown, at the rows' places on the grid."""
+        traits, last = _traits(raw, self.center, self.scale)
+        node = _nearest(placed)
         out = last.copy()
         for at in np.unique(node):
             begin, end = np.searchsorted(self.node, [at, at + 1])
@@ -56,7 +61,7 @@ class Neighbours:
             k = min(NEIGHBOURS, max((end - begin) // 3, 1))
             near = cKDTree(self.traits[begin:end]).query(traits[rows], k=k)[1].reshape(len(rows), -1)
             out[rows] += self.change[begin:end][near].mean(axis=1)
-        return {"neighbours": out}
+        return out
 
     def store(self) -> Stored:
         """Take apart for saving."""
@@ -81,23 +86,26 @@ def learn_neighbours(training: Training) -> tuple[dict[str, Floats], Neighbours]
 
 
 def _keep(query: Query) -> Neighbours:
-    raw = np.column_stack([query.outcome_input(name) for name in SIMILAR])
+    raw = _raw(query)
     known = np.isfinite(raw)
     center = np.where(known, raw, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     scale = np.sqrt((np.where(known, raw - center, 0.0) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     scale = np.where(scale > 1e-9, scale, 1.0)
-    traits, last = _traits(query, center, scale)
-    node = _nearest(query)
+    traits, last = _traits(raw, center, scale)
+    node = _nearest(query.placed)
     order = np.argsort(node, kind="stable")
     return Neighbours(node[order], traits[order], (query.targets.outcome - last)[order], center, scale)
 
 
-def _traits(query: Query, center: Floats, scale: Floats) -> tuple[Floats, Floats]:
-    raw = np.column_stack([query.outcome_input(name) for name in SIMILAR])
+def _raw(query: Query) -> Floats:
+    return np.column_stack([query.outcome_input(name) for name in SIMILAR])
+
+
+def _traits(raw: Floats, center: Floats, scale: Floats) -> tuple[Floats, Floats]:
     traits = np.nan_to_num((raw - center) / scale, nan=0.0)
     return traits, np.where(np.isnan(raw[:, 0]), center[0], raw[:, 0])
 
 
-def _nearest(query: Query) -> Indices:
-    best = query.placed.weight.argmax(axis=1)
-    return np.asarray(query.placed.node[np.arange(len(best)), best])
+def _nearest(placed: Placed) -> Indices:
+    best = placed.weight.argmax(axis=1)
+    return np.asarray(placed.node[np.arange(len(best)), best])
