@@ -69,7 +69,7 @@ def test_a_variogram_by_hand():
     values[:20] += 2.0
     values[:20, 1] += 4.0
     one = variogram(values, np.arange(40), "x")
-    # deviations from everybody: 1, 3, 1, 1, 1, 1 in all (with sign), so two neighbouring ratings differ by 2, 2, 0, 0, 0
+    # deviations from everybody are 1, 3, 1, 1, 1, 1 (or minus that): neighbours differ by 2, 2, 0, 0, 0
     np.testing.assert_allclose(one.value[:, 0], (5 * 1.0 + 9.0) / 6)
     np.testing.assert_allclose(one.value[:, 1], (4.0 + 4.0) / 2 / 5)
     np.testing.assert_allclose(one.value[:, 2], 4.0 / 2 / 4)
