@@ -10,6 +10,8 @@ from experiments.levels import FEWEST_CLUSTERS
 from experiments.mean_errors import autocovariance
 from personalize.simulate import ClinicOptions
 
+CERTAIN = 8.0  # standard errors from zero beyond which power is 1 to five digits; the tail cannot be computed there
+
 
 def average_power(o: ClinicOptions, patients: int, sessions: int, caseload: int, level: float = 0.95) -> float:
     """Power of the two-sided test of the average effect, every treatment as long as the average one.
@@ -43,4 +45,6 @@ def average_power(o: ClinicOptions, patients: int, sessions: int, caseload: int,
     therapists = -(-patients // caseload)
     freedom = (therapists if therapists >= FEWEST_CLUSTERS else patients) - 1
     limit, shift = student.ppf(0.5 + level / 2, freedom), abs(o.average_effect) / error
+    if shift > CERTAIN:
+        return 1.0
     return float(nct.sf(limit, freedom, shift) + nct.cdf(-limit, freedom, shift))

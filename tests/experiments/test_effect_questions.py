@@ -259,6 +259,7 @@ def test_the_closed_form_of_power_by_hand():
     expected = norm.sf(1.96 - 1.0 / error)
     assert average_power(o, 400, 8, 1) == pytest.approx(expected, abs=0.01)
     assert average_power(replace(o, average_effect=0.0), 400, 8, 20) == pytest.approx(0.05)
+    assert average_power(replace(o, average_effect=-40.0), 400, 8, 20) == 1.0
     assert average_power(replace(o, therapist_effect_sd=1.0), 400, 8, 20) < average_power(o, 400, 8, 20)
 
 
