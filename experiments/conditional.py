@@ -19,22 +19,31 @@ FEWEST = 20  # patients a window or a condition needs
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate and what each cluster adds to it, shape (n_clusters,)."""
+    """An estimate, what each cluster adds to it, shape (n_clusters,), and the variance of a simulated correction."""
 
     value: float
     influence: Floats
     n_patients: int
+    simulated: float = 0.0
 
     @property
     def se(self) -> float:
         """Cluster-robust standard error."""
-        return float(np.sqrt(self.influence @ self.influence))
+        return float(np.sqrt(self.influence @ self.influence + self.simulated))
 
     def minus(self, other: Estimate) -> Estimate:
         """Difference of two estimates on the same clusters."""
         return Estimate(
-            self.value - other.value, self.influence - other.influence, min(self.n_patients, other.n_patients)
+            self.value - other.value,
+            self.influence - other.influence,
+            min(self.n_patients, other.n_patients),
+            self.simulated + other.simulated,
         )
+
+    def less_bias(self, found_in_nothing: Floats) -> Estimate:
+        """Take off what the same estimator finds, on average, in simulated courses where the truth is zero."""
+        error = float(found_in_nothing.var(ddof=1)) / len(found_in_nothing)
+        return replace(self, value=self.value - float(found_in_nothing.mean()), simulated=error)
 
 
 def window_grid(grid: Grid, start: int, stop: int) -> Grid:
@@ -97,37 +106,26 @@ def window_effect(found: PanelDynamics, grid: Grid, errors: Errors) -> Estimate 
 
 
 def condition_effect(found: PanelDynamics, grid: Grid, condition: Floats) -> Estimate | None:
-    """Change of the effect per unit of a condition that is known before the rating.
+    """Change of the effect per unit of a condition of the session; None where too few patients tell it.
 
     y[t+1] on y[t], alliance, condition, and the products of the alliance's deviation from the patient's mean with log
     session (an effect that changes over treatment is not one of the condition) and with the condition; patient's level,
-    time and time × intake out; half-panel jackknife (Dhaene & Jochmans 2015, Review of
-    Economic Studies 82, 991-1030).
+    time and time × intake out. Biased in short series: the means that are subtracted hold later sessions, which errors
+    reach, and who has a condition more often may have another effect. `null_courses` says by how much.
 
     Parameters
     ----------
     found : PanelDynamics
     grid : Grid
+        That of ``found``, or one drawn in its likeness.
     condition : array of shape (n_patients, n_steps)
         At the session the transition starts from; NaN where unknown.
     """
     steps = outcome_steps(grid, found.panel.timing)
-    value = condition[steps.patient, steps.position]
-    steps = steps.keep(np.isfinite(value))
-    steps = steps.at_least(2 * FEWEST_STEPS + 2)
+    steps = steps.keep(np.isfinite(condition[steps.patient, steps.position])).at_least(FEWEST_STEPS + 1)
     if len(np.unique(steps.patient)) < FEWEST:
         return None
-    steps = _with_product(steps, condition)
-    starts = np.flatnonzero(np.diff(steps.patient, prepend=-1))
-    length = np.diff(np.append(starts, len(steps.patient)))
-    order = np.arange(len(steps.patient)) - np.repeat(starts, length)
-    late = order >= np.repeat((length + 1) // 2, length)
-    whole, first, second = (_product_slope(found, part) for part in (steps, steps.keep(~late), steps.keep(late)))
-    return Estimate(
-        2 * whole.value - (first.value + second.value) / 2,
-        2 * whole.influence - (first.influence + second.influence) / 2,
-        whole.n_patients,
-    )
+    return _product_slope(found, _with_product(steps, condition))
 
 
 def _with_product(steps: Transitions, condition: Floats) -> Transitions:

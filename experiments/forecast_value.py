@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import t as student
+from sklearn.base import clone
 
 from experiments.command import main
 from experiments.figures import PLACEBO, canvas, intervals
@@ -22,15 +23,19 @@ from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row
 from features import Panel
 from features.errors import NotEnoughData
-from personalize.simulate import SimulatedClinic
+from personalize.simulate import SimulatedClinic, simulate_clinic
 from personalize.study.panel_store import panel_tables, rebuilt
+from personalize.trajectories.distribution import QUANTILES, quantile_name
 from personalize.trajectories.forecast import TrajectoryForecaster
-from personalize.trajectories.held_out import held_out
+from personalize.trajectories.held_out import crps, held_out, horizon_name
 
 LEVEL = 0.95
 LANDMARKS = (3, 5, 8)
 HORIZONS: tuple[int | str, ...] = (1, 4, "last")
 FEWEST = 40
+KEY = ["patient", "landmark", "horizon"]
+NEW_PATIENTS, NEW_SEED = 1000, 10**6  # of the clinic that tells the truth of a trial
+TRIAL_FOLDS = 3
 CLAIM = "Knowing the alliance so far makes a forecast better that already knows outcome history and baseline."
 SCENARIOS: dict[str, dict[str, Any]] = {
     "alliance moves the outcome": {"preset": "nonlinear"},
@@ -111,15 +116,51 @@ def losses(
     members: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Absolute error and CRPS of each held-out forecast; index patient, landmark, horizon."""
-    rows = held_out(
-        TrajectoryForecaster(random_state=seed, members=members),
-        panel,
-        landmarks=landmarks,
-        horizons=horizons,
-        baselines={},
-    ).rows
+    return _held_out_losses(TrajectoryForecaster(random_state=seed, members=members), panel, landmarks, horizons)
+
+
+def _held_out_losses(
+    forecaster: TrajectoryForecaster, panel: Panel, landmarks: Sequence[int], horizons: Sequence[int | str]
+) -> pd.DataFrame:
+    rows = held_out(forecaster, panel, landmarks=landmarks, horizons=horizons, baselines={}).rows
     out = rows.assign(mae=(rows["outcome"] - rows["mean"]).abs())
-    return out.set_index(["patient", "landmark", "horizon"])[["mae", "crps"]]
+    return out.set_index(KEY)[["mae", "crps"]]
+
+
+def losses_of_others(
+    forecaster: TrajectoryForecaster, panel: Panel, landmarks: Sequence[int], horizons: Sequence[int | str]
+) -> pd.DataFrame:
+    """The same losses of a fitted forecaster in patients of another panel: what held-out losses estimate."""
+    columns = panel.columns
+    length, ids = panel.sessions_per_patient, panel.patient_ids
+    parts = []
+    for landmark in landmarks:
+        for horizon in horizons:
+            who = np.flatnonzero(length > landmark if horizon == "last" else length >= landmark + int(horizon))
+            row = panel.offsets[who] + (length[who] if horizon == "last" else landmark + int(horizon)) - 1
+            session = pd.array(panel.session[row], dtype="Int64")
+            session[np.full(len(who), horizon == "last")] = pd.NA  # when treatment will end is not told
+            parts.append(
+                pd.DataFrame(
+                    {
+                        columns.patient: ids[who],
+                        columns.session: session,
+                        "outcome": panel.outcome[row],
+                        "patient": ids[who],
+                        "landmark": landmark,
+                        "horizon": horizon_name(horizon),
+                    }
+                )
+            )
+    asked = pd.concat(parts, ignore_index=True)
+    at = asked[[columns.patient, columns.session]]
+    told = [forecaster.predict(panel.first(int(k)), at.loc[own.index]) for k, own in asked.groupby("landmark")]
+    found = pd.concat(told).loc[asked.index]
+    names = [quantile_name(p) for p in QUANTILES]
+    outcome = asked["outcome"].to_numpy()
+    asked["mae"] = np.abs(outcome - found["mean"].to_numpy())
+    asked["crps"] = crps(outcome, found[names].to_numpy(), np.asarray(QUANTILES))
+    return asked.set_index(KEY)[["mae", "crps"]].dropna()
 
 
 def compare(
@@ -212,16 +253,29 @@ def _figure(table: pd.DataFrame, placebo: list[dict[str, Any]]) -> Figure:
 
 
 def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
-    """One simulated clinic of the calibration: found means a gain shown."""
+    """One simulated clinic of the calibration: found means a gain shown, truth is the gain in 1,000 other patients."""
     panel = clinic.panel
-    without = losses(panel.renamed(replace(panel.columns, alliance=None)), LANDMARKS, HORIZONS, seed)
+    others = simulate_clinic(n_patients=NEW_PATIENTS, random_state=seed + NEW_SEED, options=clinic.truth.options).panel
+    none = replace(panel.columns, alliance=None)
+    forecaster = TrajectoryForecaster(
+        random_state=seed, n_folds=TRIAL_FOLDS
+    )  # three take two thirds of the time of five
+    bare = clone(forecaster).fit(panel.renamed(none))
+    without = _held_out_losses(bare, panel.renamed(none), LANDMARKS, HORIZONS)
+    without_new = losses_of_others(bare, others.renamed(none), LANDMARKS, HORIZONS)
     out = []
-    for words, given in (("", panel), ("placebo, another patient's alliance: ", with_strangers(panel, seed))):
-        for row in compare(losses(given, LANDMARKS, HORIZONS, seed), without, panel, LEVEL, seed):
+    for words, given, new in (
+        ("", panel, others),
+        ("placebo, another patient's alliance: ", with_strangers(panel, seed), with_strangers(others, seed)),
+    ):
+        full = clone(forecaster).fit(given)
+        rows = compare(_held_out_losses(full, given, LANDMARKS, HORIZONS), without, panel, LEVEL, seed)
+        truths = compare(losses_of_others(full, new, LANDMARKS, HORIZONS), without_new, others, LEVEL, seed)
+        for row, truth in zip(rows, truths, strict=True):
             if row["landmark"] == 0 or row["horizon"] == "next session":
                 name = f"{words}{row['metric']}, {row['landmark'] or 'all'} seen, {row['horizon']}"
-                found = float(row["lower"] > 0)
-                out.append({"quantity": name, **{k: row[k] for k in ("estimate", "lower", "upper")}, "found": found})
+                own = {k: row[k] for k in ("estimate", "lower", "upper")}
+                out.append({"quantity": name, **own, "truth": truth["estimate"], "found": float(row["lower"] > 0)})
     return out
 
 

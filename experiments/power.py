@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from experiments.checkpoint import Checkpoint, Row, run_cells
 from experiments.dynamics import panel_dynamics
 from experiments.figures import canvas, curves
+from experiments.power_formula import average_power
 from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row
 from features.errors import NotEnoughData, OptionError, PersonalizeError
@@ -32,6 +33,7 @@ from personalize.simulate import ClinicOptions, simulate_clinic
 LEVEL = 0.95
 CLAIM = "A study of this size would show the average effect, that patients differ, and whom to target."
 TARGETS = ("average effect", "patients differ", "intake predicts who", "ranking better than chance")
+FORMULA_COSTS = 0.15  # what the closed form leaves out took at most this much power, 15 plans of 100 studies each
 GRID_PATIENTS, GRID_SESSIONS = (100, 200, 400), (8, 12)
 
 
@@ -116,7 +118,8 @@ def run(
     Assumptions: the study to come is like the pilot and like the simulator (intake as in `simulate_clinic`); a pilot's
     estimates carry their own error, and a significant pilot overestimates.
 
-    Falsification: the same studies with no effect and no differences must find them at the nominal rates.
+    Falsification: the same studies with no effect and no differences must find them at the nominal rates, and the power for
+    the average effect must lie where the closed form of the best case puts it (`experiments.power_formula`).
     """
     planned = plan or plan_from(asked)
     n = repeats or asked.repeats(10, 400)
@@ -145,10 +148,25 @@ def run(
         )
         for _, row in null.iterrows()
     ]
+    checks += [_against_formula(row, planned) for _, row in table[table["target"] == TARGETS[0]].iterrows()]
     notes = [f"{name} = {value:.3g}" for name, value in asdict(planned).items()]
     sentence = _sentence(table, planned)
     return ExperimentResult(
         "power", CLAIM, table, sentence, pd.DataFrame(checks), _figure(table), (f"Plan: {', '.join(notes)}.",)
+    )
+
+
+def _against_formula(row: pd.Series, plan: Plan) -> dict[str, object]:
+    """Simulated power of one size against the closed form, less the costs that it leaves out."""
+    best = average_power(plan.options(), row["patients"], row["sessions"], plan.patients_per_therapist)
+    return check_row(
+        f"average effect, {row['patients']} patients, {row['sessions']} sessions: closed form of the best case",
+        f"{max(best - FORMULA_COSTS, 0):.2f} to {best:.2f}",
+        row["estimate"],
+        row["lower"],
+        row["upper"],
+        passed=row["lower"] <= best and row["upper"] >= best - FORMULA_COSTS,
+        n=row["n"],
     )
 
 

@@ -12,18 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
-from experiments.carry_over import CarryOver, lag_products
+from experiments.carry_over import CarryOver, variogram, without_course
 from experiments.command import main
 from experiments.figures import INK, SOFT, canvas
 from experiments.levels import resampling_groups
 from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row, with_truth
-from features import Panel
+from features import Columns, Panel
 from features.errors import NotEnoughData
 from features.variance import variance_shares
 from personalize.effects.transitions import Floats, lay_grid
 from personalize.simulate import ClinicOptions, SimulatedClinic, simulate_clinic
+from personalize.simulation.intake import OUTCOME_PATHS, THERAPIST_SCALES, TRAIT_PATHS
+from personalize.study.panel_store import own_therapists
 
 LEVEL = 0.95
 CLAIM = "Alliance is in part a trait of patient and therapist, and in part a state that changes within treatment."
@@ -50,11 +53,11 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
 
     Claim: alliance has a trait-like part, between patients and therapists, and a state-like part, within treatment
     (Zilcha-Mano 2017, American Psychologist 72, 311-325). Estimands: the therapists' share of the variance of one rating
-    (restricted maximum likelihood, profile interval: `features.variance`); the shares of trait, of state that lasts
-    beyond its session and of the rest (`experiments.carry_over`, bootstrap of therapists); the reliability of the mean of
-    k neighbouring ratings as a measure of the trait, and the sessions it takes to reach a given one. Everybody's course
-    over sessions is taken out. Assumptions: what does not fade over the sessions seen is trait; states fade
-    geometrically; trends that differ between patients are part of both.
+    (restricted maximum likelihood, profile interval: `features.variance`); the shares of trait, of state that lasts beyond
+    its session and of the rest (`experiments.carry_over`; bootstrap of therapists, t quantile of their number); the
+    reliability of the mean of k neighbouring ratings as a measure of the trait, and the sessions it takes to reach a given
+    one (percentiles of the bootstrap). Everybody's course over sessions is taken out. Assumptions: what does not fade over
+    half a treatment is trait; states fade geometrically; who stays longer differs in trait only.
 
     Falsification: patients dealt out to therapists anew must leave no therapist share.
     """
@@ -83,29 +86,34 @@ def _of_rating(asked: Question, name: str, level: float) -> tuple[pd.DataFrame, 
     draws, point = components(asked.panel, name, asked.repeats(200, 2000), asked.random_state)
     tail = (1 - level) / 2
 
-    def add(quantity: str, of: Any) -> None:
-        drawn = np.array([of(one) for one in draws])
-        whole = bool(np.isfinite(drawn).all())
-        lower, upper = np.quantile(drawn, [tail, 1 - tail], method="linear" if whole else "inverted_cdf")
-        rows.append(_row(name, quantity, {"estimate": of(point), "lower": lower, "upper": upper}))
+    groups = int(resampling_groups(asked.panel.clusters, asked.random_state).max()) + 1
+
+    def add(quantity: str, of: Any, *, count: bool = False) -> None:
+        drawn, value = np.array([of(one) for one in draws]), of(point)
+        if count:  # whole numbers, or infinity
+            lower, upper = np.quantile(drawn, [tail, 1 - tail], method="inverted_cdf")
+        else:
+            half = float(student.ppf(1 - tail, groups - 1) * drawn.std(ddof=1))
+            lower, upper = max(value - half, 0.0), min(value + half, 1.0)
+        rows.append(_row(name, quantity, {"estimate": value, "lower": lower, "upper": upper}))
 
     add("trait share", lambda one: one.trait_share)
-    add("lasting state share", lambda one: one.state / max(one.trait + one.state + one.rest, 1e-300))
+    add("lasting state share", lambda one: one.state / one.total)
     for k in MEANS:
         add(f"reliability of the mean of {k}", lambda one, k=k: one.reliability(k))
     for target in TARGETS:
-        add(f"sessions for reliability {target}", lambda one, target=target: one.sessions_for(target))
+        add(f"sessions for reliability {target}", lambda one, target=target: one.sessions_for(target), count=True)
     return pd.DataFrame(rows), point
 
 
 def components(panel: Panel, name: str, n_bootstrap: int, seed: int) -> tuple[list[CarryOver], CarryOver]:
     """Bootstrap draws over therapists, and the estimate."""
     groups = resampling_groups(panel.clusters, seed)
-    products = lag_products(_laid(panel, name), groups, name)
+    seen = variogram(_laid(panel, name), groups, name)
     n = int(groups.max()) + 1
     rng = np.random.default_rng(seed)
-    draws = [products.fit(rng.multinomial(n, np.full(n, 1 / n)).astype(float)) for _ in range(n_bootstrap)]
-    return draws, products.fit(np.ones(n))
+    draws = [seen.fit(rng.multinomial(n, np.full(n, 1 / n)).astype(float)) for _ in range(n_bootstrap)]
+    return draws, seen.fit(np.ones(n))
 
 
 def _laid(panel: Panel, name: str) -> Floats:
@@ -114,7 +122,19 @@ def _laid(panel: Panel, name: str) -> Floats:
 
 
 def _profile_rows(panel: Panel, name: str, level: float) -> list[dict[str, Any]]:
-    table = variance_shares(panel, column=name, level=level).table
+    away, use = without_course(_laid(panel, name))
+    who, step = np.nonzero(use)
+    columns = Columns(outcome="rating", therapist="therapist_id" if panel.n_therapists else None)
+    patients = pd.DataFrame({"patient_id": np.arange(panel.n_patients)})
+    if panel.n_therapists:
+        patients["therapist_id"] = own_therapists(panel)
+    bare = Panel(
+        pd.DataFrame({"patient_id": who, "session": step + 1, "rating": away[use]}),
+        patients,
+        columns=columns,
+        better="low",
+    )
+    table = variance_shares(bare, column="rating", level=level).table
     return [{**row, "estimate": row["share"]} for row in table.to_dict("records")]
 
 
@@ -124,27 +144,40 @@ def _row(name: str, quantity: str, values: Any) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def population(options: ClinicOptions, n_sessions: int) -> dict[tuple[str, str], float]:
-    """True shares in a clinic so large that it stands for the population: trait and therapist share of each rating.
+    """True shares: trait and therapist share of each rating.
 
     A patient's trait is the mean of the expected course over the sessions attended, everybody's course taken out.
+    Variances of trait and rating are those of a clinic so large that it stands for the population; that of the
+    therapists is worked out (`staff_variances`), because even a large clinic has few of them.
     """
     panel, truth = simulate_clinic(n_patients=POPULATION, n_sessions=n_sessions, random_state=987_654, options=options)
     out = {}
-    sessions = truth.sessions
+    sessions, staff = truth.sessions, staff_variances(options)
     sems = {"alliance": options.alliance_sem, "symptoms": options.outcome_sem}
     courses = {"alliance": sessions["trait"] + sessions["rise"], "symptoms": sessions["expected_outcome"]}
     for name, values in (("alliance", sessions["alliance"]), ("symptoms", sessions["outcome"])):
         course = courses[name] - courses[name].groupby(sessions["session"]).transform("mean")
         level = course.groupby(sessions["patient_id"]).mean().reindex(panel.patient_ids).to_numpy()
         away = values - values.groupby(sessions["session"]).transform("mean") - level[panel.patient_index]
-        total = level.var() + float((away**2).mean()) + sems[name] ** 2
-        size = np.bincount(panel.clusters)
-        mean = np.bincount(panel.clusters, level) / size
-        within = ((level - mean[panel.clusters]) ** 2).sum() / (len(level) - len(size))
-        staff = max(float((size * (mean - level.mean()) ** 2).sum() / (len(size) - 1) - within) / size.mean(), 0.0)
-        out[name, "trait share"] = float(level.var() / total)
-        out[name, "share: therapist"] = staff / total
+        # patients of one therapist differ as all patients do, so what the few therapists add by chance is exchanged
+        mean = np.bincount(panel.clusters, level) / np.bincount(panel.clusters)
+        trait = float(((level - mean[panel.clusters]) ** 2).sum() / (len(level) - len(mean))) + staff[name]
+        total = trait + float((away**2).mean()) + sems[name] ** 2
+        out[name, "trait share"] = trait / total
+        out[name, "share: therapist"] = staff[name] / total
     return out
+
+
+def staff_variances(o: ClinicOptions) -> dict[str, float]:
+    """Variance between therapists of the level of each rating: their random parts and what their characteristics do."""
+    warm = [o.baseline_to_trait * TRAIT_PATHS.get(name, 0.0) for name in THERAPIST_SCALES]
+    direct = [o.baseline_to_outcome * OUTCOME_PATHS.get(name, 0.0) for name in THERAPIST_SCALES]
+    reached = [d + o.trait_to_outcome * w for d, w in zip(direct, warm, strict=True)]
+    alliance = o.therapist_alliance_sd**2
+    return {
+        "alliance": alliance + float(np.square(warm).sum()),
+        "symptoms": o.therapist_outcome_sd**2 + o.trait_to_outcome**2 * alliance + float(np.square(reached).sum()),
+    }
 
 
 def true_values(options: ClinicOptions, panel: Panel, table: pd.DataFrame) -> list[float]:
@@ -218,14 +251,13 @@ def _figure(table: pd.DataFrame, process: CarryOver, outcome: CarryOver, asked: 
     names = (asked.process, asked.outcome)
     for y, one in enumerate((outcome, process)):
         start = 0.0
-        total = one.trait + one.state + one.rest
         for share, colour, words in (
             (one.trait, INK, "trait"),
             (one.state, "#e09f3e", "lasting state"),
             (one.rest, SOFT, "passing state and error"),
         ):
-            left.barh(y, share / total, left=start, color=colour, label=words if y else None, height=0.6)
-            start += share / total
+            left.barh(y, share / one.total, left=start, color=colour, label=words if y else None, height=0.6)
+            start += share / one.total
     left.set_yticks([0, 1], names[::-1])
     left.set_xlabel("share of the variance of one rating")
     left.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

@@ -15,23 +15,21 @@ from matplotlib.figure import Figure
 
 from experiments.command import main
 from experiments.conditional import Estimate, condition_effect, phase_windows, window_effect, window_grid
+from experiments.conditions import conditions
 from experiments.dynamics import PanelDynamics, held_response, outcome_response, panel_dynamics, whole_system
 from experiments.figures import canvas, curves, intervals
+from experiments.null_courses import null_courses
 from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row, with_truth
 from experiments.shuffle import shuffled_within
 from features.errors import NotEnoughData
-from features.events import rupture_states
 from personalize.effects.adjusted import Errors
 from personalize.effects.average import average_effect
-from personalize.effects.transitions import Floats
 from personalize.simulate import SimulatedClinic, Truth
 
 LEVEL = 0.95
 PHASES = ("early", "late")
 HORIZON = 8
-RECENT = 3
-RUPTURE = f"a rupture in the last {RECENT} ratings (exploratory)"
 CLAIM = "State-like alliance does not matter the same throughout treatment: phase and condition decide when."
 SCENARIOS: dict[str, dict[str, Any]] = {
     "effect grows": {"preset": "nonlinear", "options": {"phase_change": -2.0}},
@@ -48,7 +46,8 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
     sessions that half of the patients reach, and their difference (each window with its own patient levels, persistence
     and short-panel correction those of the whole panel; shared errors of therapists enter the difference only once);
     the change of the effect per within-patient SD of the symptoms before the rating, and after a rupture in the last
-    three ratings (known before the rating: past-only); the course of the response to one better rating; and of the response
+    three ratings before it (past-only detector), less what the same estimator finds in simulated courses like these in which
+    no condition changes it (`experiments.null_courses`); the course of the response to one better rating; and of the response
     to alliance held 1 point higher. Windows are session numbers, not shares of a treatment's length, which is known
     only at its end. Assumptions: as `state_mechanism`; who is still in treatment later differs from who began, so a
     difference of phases is of sessions and of those who attend them.
@@ -58,19 +57,20 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
     found = panel_dynamics(asked.panel, asked.errors)
     windows = phase_windows(found.grid, asked.panel.timing, len(PHASES))
     table = phase_table(found, windows, asked.errors, level)
-    table = pd.concat([table, _condition_rows(found, level)], ignore_index=True)
-    table = pd.concat([table, _lasting(found, level)], ignore_index=True)
+    draws, notes = asked.repeats(20, 100), []
+    try:
+        by_condition = condition_table(found, asked.errors, level, draws=draws, seed=asked.random_state)
+    except NotEnoughData as reason:
+        by_condition = pd.DataFrame()
+        notes.append(f"By condition nothing is said: {reason}")
+    table = pd.concat([table, by_condition, _lasting(found, level)], ignore_index=True)
     if asked.truth is not None:
         table = with_truth(table, _truths(table, asked.truth, found, windows))
     check = _placebo(found, windows, asked, level)
-    notes = [
+    notes += [
         f"{phase}: sessions {a + 1} to {b}, counted on the usual gap."
         for phase, (a, b) in zip(PHASES, windows, strict=True)
     ]
-    notes.append(
-        "The row on ruptures is exploratory: a rupture is made of the ratings themselves, and in simulated clinics where it "
-        "changes nothing its 95 % interval excluded zero in 15 to 19 % (docs)."
-    )
     notes.append("Rows beyond the first response are those of a patient with the average effect.")
     sentence = _sentence(table, asked, level)
     return ExperimentResult("when", CLAIM, table, sentence, pd.DataFrame([check]), _figure(table, asked), tuple(notes))
@@ -104,41 +104,38 @@ def _row(found: PanelDynamics, quantity: str, one: Estimate, level: float) -> di
     return {"quantity": quantity, "estimate": one.value, **bounds}
 
 
-def conditions(found: PanelDynamics) -> dict[str, Floats]:
-    """Conditions known before a rating, laid out by session; shapes (n_patients, n_steps).
+def condition_table(found: PanelDynamics, errors: Errors, level: float, *, draws: int, seed: int) -> pd.DataFrame:
+    """Change of the effect by each condition, what the estimator finds where nothing changes taken off.
 
-    Symptoms: the outcome before the rating as its deviation from the patient's mean, in pooled within-patient SDs.
-    Rupture: 1 where one began in the last three ratings before this one (past-only detector).
+    Raises
+    ------
+    NotEnoughData
+        As `null_courses`.
     """
-    panel, grid = found.panel, found.grid
-    known = np.isfinite(grid.outcome)
-    mean = np.where(known, grid.outcome, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    away = grid.outcome - mean[:, None]
-    freedom = max(int((known.sum(axis=1) - 1).clip(0).sum()), 1)
-    out = {"higher symptoms (1 SD)": away / np.sqrt(np.nansum(away**2) / freedom)}
-    state = rupture_states(panel, seen="past")["ruptures_so_far"].to_numpy(dtype=float)
-    laid = np.full(grid.outcome.shape, np.nan)
-    step = (panel.session - panel.session[panel.offsets[:-1]][panel.patient_index]) // grid.gap
-    on = (panel.session - panel.session[panel.offsets[:-1]][panel.patient_index]) % grid.gap == 0
-    laid[panel.patient_index[on], step[on]] = state[on]
-    filled = pd.DataFrame(laid).ffill(axis=1).to_numpy()
-    before = np.full_like(filled, np.nan)
-    shift = 1 if panel.timing == "after" else 0  # with "before" the rating acts one column later already
-    before[:, shift:] = filled[:, : filled.shape[1] - shift]
-    earlier = np.zeros_like(filled)
-    earlier[:, RECENT + shift :] = filled[:, : filled.shape[1] - RECENT - shift]
-    out[RUPTURE] = (before - np.nan_to_num(earlier) > 0).astype(float)
-    out[RUPTURE][~np.isfinite(before)] = np.nan
-    return out
+    timing, better = found.panel.timing, _better(found)
+    raw = {
+        name: condition_effect(found, found.grid, values)
+        for name, values in conditions(found.grid, timing, better=better).items()
+    }
+    courses, rng = null_courses(found, errors), np.random.default_rng(seed)
+    nothing: dict[str, list[float]] = {name: [] for name in raw}
+    for _ in range(draws):
+        grid = courses.draw(rng)
+        for name, values in conditions(grid, timing, better=better).items():
+            if (one := condition_effect(found, grid, values)) is not None:
+                nothing[name].append(one.value)
+    return pd.DataFrame(
+        [
+            _row(found, f"change of the effect: {name}", one.less_bias(np.array(nothing[name])), level)
+            for name, one in raw.items()
+            if one is not None and len(nothing[name]) > 1
+        ]
+    )
 
 
-def _condition_rows(found: PanelDynamics, level: float) -> pd.DataFrame:
-    rows = []
-    for name, values in conditions(found).items():
-        one = condition_effect(found, found.grid, values)
-        if one is not None:
-            rows.append(_row(found, f"change of the effect: {name}", one, level))
-    return pd.DataFrame(rows)
+def _better(found: PanelDynamics) -> str:
+    known = found.panel.measures.get(found.panel.columns.alliance)
+    return "high" if known is None else str(known.better)
 
 
 def _lasting(found: PanelDynamics, level: float) -> pd.DataFrame:
@@ -244,7 +241,8 @@ def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
     """One simulated clinic of the calibration."""
     found = panel_dynamics(clinic.panel)
     windows = phase_windows(found.grid, clinic.panel.timing, len(PHASES))
-    table = pd.concat([phase_table(found, windows, Errors(), LEVEL), _condition_rows(found, LEVEL)], ignore_index=True)
+    by_condition = condition_table(found, Errors(), LEVEL, draws=10, seed=seed)
+    table = pd.concat([phase_table(found, windows, Errors(), LEVEL), by_condition], ignore_index=True)
     truth = [*true_phases(clinic.truth, found, windows), *([0.0] * (len(table) - 3))]
     placebo = shuffled_gap(found, windows, np.random.default_rng(seed), LEVEL).to_frame().T
     shuffled = placebo.assign(quantity="placebo: shuffled, late minus early", truth=0.0)
