@@ -2,7 +2,7 @@
 
     b_i = γ0 + γ1·τ̂_i + t_j + u_i + e_i,   Var(e_i) = v_i,  Var(u) = ω² (on average),  Var(t) = ψ²
 
-τ̂ comes from folds that did not hold the patient. γ1 is held in [0, 1]: where nothing varies, out-of-fold predictions
+τ̂ comes from folds that did not hold the patient. γ1 is held in [0, 1.5]: where nothing varies, out-of-fold predictions
 are negatively related to the own slopes and a free γ1 would run away. The restricted likelihood is exact (closed form
 per therapist). It is integrated over a grid of (ω, ψ), not maximised: a plugged-in ω = 0 would give intervals of no
 width. ψ has a flat prior (Gelman 2006, Bayesian Analysis 1, 515), ω one that avoids the boundary (Chung et al. 2013,
@@ -24,6 +24,7 @@ PRIOR_POWER = (
     1.5  # p(ω) ∝ ω^1.5 keeps the posterior off zero; chosen on tuning clinics for coverage, see docs/effects.md
 )
 UNEVEN = 0.2  # how much Var(u_i) grows with the squared distance of τ̂_i from its mean, in SDs; tuning clinics
+LARGEST_SLOPE = 1.5  # γ1: out-of-fold predictions may be too timid, by no more than this
 NEGLIGIBLE = 1e-4  # posterior weight below which a grid cell is left out
 
 
@@ -277,7 +278,7 @@ def draw(
 def _integrate_gamma(
     b: Floats, v: Floats, tau: Floats, cluster: Ints, omega: float, psi: float, flat: bool
 ) -> list[tuple[float, float, float, float]]:
-    """γ1 | (ω, ψ) is normal; its truncation to [0, 1] is integrated at the middles of thirds of its mass.
+    """γ1 | (ω, ψ) is normal; its truncation to [0, `LARGEST_SLOPE`] is integrated at the middles of thirds of its mass.
 
     Returns (ω, ψ, γ1, log weight) of each node.
     """
@@ -286,17 +287,17 @@ def _integrate_gamma(
         return [(omega, psi, 0.0, _solve(b, v, tau, cluster, n, omega, psi, 0.0).log_likelihood)]
     free = _solve(b, v, tau, cluster, n, omega, psi, None)
     centre, sd = free.gamma[1], max(float(np.sqrt(max(free.gamma_cov[1, 1], 0.0))), 1e-12)
-    if centre > 0.5:  # work in the tail where normal probabilities keep their digits
-        near, far = (centre - 1.0) / sd, centre / sd
+    if centre > LARGEST_SLOPE / 2:  # work in the tail where normal probabilities keep their digits
+        near, far = (centre - LARGEST_SLOPE) / sd, centre / sd
     else:
-        near, far = -centre / sd, (1.0 - centre) / sd
+        near, far = -centre / sd, (LARGEST_SLOPE - centre) / sd
     log_mass = float(log_ndtr(-near) + np.log1p(-np.exp(min(log_ndtr(-far) - log_ndtr(-near), -1e-15))))
     out = []
     for part in (1 / 6, 1 / 2, 5 / 6):
         tail = (1.0 - part) * np.exp(log_ndtr(-near)) + part * np.exp(log_ndtr(-far))
         step = near if tail <= 0 else -float(ndtri(tail))
-        g1 = centre - sd * step if centre > 0.5 else centre + sd * step
-        out.append((omega, psi, float(np.clip(g1, 0.0, 1.0)), free.log_likelihood + log_mass - float(np.log(3.0))))
+        g1 = centre - sd * step if centre > LARGEST_SLOPE / 2 else centre + sd * step
+        out.append((omega, psi, float(np.clip(g1, 0.0, LARGEST_SLOPE)), free.log_likelihood + log_mass - float(np.log(3.0))))
     return out
 
 
