@@ -297,7 +297,8 @@ def _integrate_gamma(
         tail = (1.0 - part) * np.exp(log_ndtr(-near)) + part * np.exp(log_ndtr(-far))
         step = near if tail <= 0 else -float(ndtri(tail))
         g1 = centre - sd * step if centre > LARGEST_SLOPE / 2 else centre + sd * step
-        out.append((omega, psi, float(np.clip(g1, 0.0, LARGEST_SLOPE)), free.log_likelihood + log_mass - float(np.log(3.0))))
+        log_weight = free.log_likelihood + log_mass - float(np.log(3.0))
+        out.append((omega, psi, float(np.clip(g1, 0.0, LARGEST_SLOPE)), log_weight))
     return out
 
 
