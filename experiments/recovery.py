@@ -125,11 +125,12 @@ def run(
     sessions: Sequence[int],
     seeds: int,
     peers: Sequence[str],
+    first_seed: int = FIRST_SEED,
 ) -> pd.DataFrame:
     """Fill the cells that ``path`` does not hold yet; it is rewritten whole after each clinic."""
     # a preset is called "null", which pandas would read as missing
     done = pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.is_file() else pd.DataFrame(columns=KEY)
-    design = list(product(presets, patients, sessions, range(FIRST_SEED, FIRST_SEED + seeds)))
+    design = list(product(presets, patients, sessions, range(first_seed, first_seed + seeds)))
     for i, (preset, n, t, seed) in enumerate(design, 1):
         here = (done["preset"] == preset) & (done["patients"] == n) & (done["sessions"] == t) & (done["seed"] == seed)
         missing = [name for name in peers if name not in set(done.loc[here, "estimator"])]
@@ -169,6 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patients", nargs="+", type=int)
     parser.add_argument("--sessions", nargs="+", type=int)
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--peers", nargs="*", choices=sorted(PEERS), help="default: all that are installed")
     given = parser.parse_args(arguments)
     size = SIZES[given.size]
@@ -179,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sessions=given.sessions or size["sessions"],
         seeds=given.seeds or size["seeds"],
         peers=available() if given.peers is None else given.peers,
+        first_seed=given.first_seed,
     )
     table = summary(cells)
     table.to_csv(given.out / "recovery.csv")
