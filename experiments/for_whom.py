@@ -240,6 +240,12 @@ def dealt_out(effect: AllianceEffect, known: Any, n: int, seed: int) -> dict[str
 
 def _sentence(effect: AllianceEffect, valid: pd.DataFrame, process: str, outcome: str, level: float) -> str:
     h = effect.heterogeneity_
+    if not np.isfinite(h["p_value"]):
+        return (
+            f"Whether patients differ in how much {outcome} follows change of {process} could not be tested: treatments are too "
+            f"short (three or more steps from session to session are needed in ten patients). The average effect was "
+            f"{effect.average_['estimate']:.2f} points per point of {process}."
+        )
     if not h["detected"]:
         return (
             f"That patients differ in how much {outcome} follows change of {process} was not shown (p = {h['p_value']:.3f} for any "
