@@ -20,9 +20,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from personalize.effects.transitions import Floats, Ints
 
 N_OMEGA, N_PSI = 15, 7
-PRIOR_POWER = (
-    1.5  # p(ω) ∝ ω^1.5 keeps the posterior off zero; chosen on tuning clinics for coverage, see docs/effects.md
-)
+PRIOR_POWER = 1.5  # p(ω) ∝ ω^1.5 keeps the posterior off zero; chosen on tuning clinics, see docs/effects.md
 UNEVEN = 0.2  # how much Var(u_i) grows with the squared distance of τ̂_i from its mean, in SDs; tuning clinics
 LARGEST_SLOPE = 1.5  # γ1: out-of-fold predictions may be too timid, by no more than this
 NEGLIGIBLE = 1e-4  # posterior weight below which a grid cell is left out

@@ -28,7 +28,7 @@ from personalize.effects.transitions import Floats, Ints
 BOOTSTRAPS = 500
 TOC_AT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 GROUPS = 5
-DOUBT = 6.0  # holds the false positive rate of 90 % intervals at .10 where nothing varies
+DOUBT = 6.0  # makes 90 % intervals reject in .10 under a doubled variance; docs/effects.md has what was measured
 
 
 def orthogonal_scores(b: Floats, spread: Floats, tau: Floats, x: Floats, fold: Ints) -> Floats:
