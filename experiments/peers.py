@@ -119,17 +119,23 @@ def shap_slope(panel: Panel) -> PatientEffects:
 
 
 def boosted_random_slopes(panel: Panel) -> PatientEffects:
-    """GPBoost: trees for time, intake and alliance, Gaussian random slope of the alliance per patient."""
+    """GPBoost: trees for time, intake and alliance, Gaussian random slope of the alliance per patient.
+
+    The pooled linear part is taken out first: slowly learned trees leave a steep common slope to the random ones, whose
+    variance then runs away (RMSE 3.3 instead of 1.8 where the average effect is -2.2).
+    """
     import gpboost as gpb
 
     r = rows(panel)
-    design = np.column_stack([r.a, r.lag, r.log_session, r.x])
+    linear = np.column_stack([r.a, r.lag, r.log_session])
+    pooled = np.linalg.lstsq(linear, r.y, rcond=None)[0]
+    design = np.column_stack([linear, r.x])
     model = gpb.GPModel(
         group_data=r.who, group_rand_coef_data=r.a, ind_effect_group_rand_coef=[1], likelihood="gaussian"
     )
     booster = gpb.train(
         params={"learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 40, "verbose": -1},
-        train_set=gpb.Dataset(design, r.y),
+        train_set=gpb.Dataset(design, r.y - linear @ pooled),
         gp_model=model,
         num_boost_round=150,
     )
@@ -143,7 +149,7 @@ def boosted_random_slopes(panel: Panel) -> PatientEffects:
         slope += (found["fixed_effect"] + found["random_effect_mean"]) * np.sign(step)
     n = np.bincount(r.who, minlength=panel.n_patients)
     mean = np.bincount(r.who, slope, panel.n_patients) / np.maximum(n, 1)
-    return PatientEffects(np.where(n > 0, mean, mean[n > 0].mean()))
+    return PatientEffects(pooled[0] + np.where(n > 0, mean, mean[n > 0].mean()))
 
 
 PEERS: dict[str, Callable[[Panel], PatientEffects]] = {
