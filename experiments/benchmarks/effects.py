@@ -1,7 +1,8 @@
 """Time and memory of `AllianceEffect`, beside EconML's causal forest on the same panel in the same run.
 
 Run ``python -m experiments.benchmarks.effects`` (``--large`` adds 100,000 patients). Ratios are what counts: seconds
-depend on the machine. EconML (extra ``benchmark``) is left out where it is not installed.
+depend on the machine. "forest" is EconML's without its nuisance models, and is held against the whole of ours. EconML
+(extra ``benchmark``) is left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import resource
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 
 from experiments.peers import causal_forest
@@ -32,14 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[1000, 5000])
     given = parser.parse_args(arguments)
     sizes = [*given.sizes, *([100_000] if given.large else [])]
-    print(f"{'patients':>9} {'rows':>9} {'seconds':>8} {'per 1,000':>10} {'peak GB':>8} {'EconML s':>9} {'ratio':>6}")
+    print(
+        f"{'patients':>9} {'rows':>9} {'seconds':>8} {'per 1,000':>10} {'peak GB':>8}"
+        f" {'EconML s':>9} {'ratio':>6} {'forest s':>9} {'ratio':>6}"
+    )
     for n in sizes:
         panel = simulate_clinic("nonlinear", n_patients=n, random_state=1).panel
         ours = seconds(lambda p: AllianceEffect().fit(p), panel)
-        peer = seconds(causal_forest, panel) if find_spec("econml") and n <= 5000 else float("nan")
+        timed = find_spec("econml") is not None and n <= 5000
+        peer = seconds(causal_forest, panel) if timed else float("nan")
+        forest = seconds(partial(causal_forest, nuisance=False), panel) if timed else float("nan")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         row = f"{n:>9,} {panel.n_sessions:>9,} {ours:>8.1f} {1000 * ours / n:>10.2f} {peak:>8.2f}"
-        print(f"{row} {peer:>9.1f} {peer / ours:>6.1f}", flush=True)
+        print(f"{row} {peer:>9.1f} {peer / ours:>6.1f} {forest:>9.1f} {forest / ours:>6.1f}", flush=True)
 
 
 if __name__ == "__main__":
