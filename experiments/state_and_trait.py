@@ -62,12 +62,15 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
     Falsification: patients dealt out to therapists anew must leave no therapist share.
     """
     panel = asked.panel
-    parts = [_of_rating(asked, name, level) for name in (asked.process, asked.outcome)]
-    table = pd.concat([rows for rows, _ in parts], ignore_index=True)
+    names = [asked.process, asked.outcome] if panel.has_alliance else [asked.outcome]
+    parts = {name: _of_rating(asked, name, level) for name in names}
+    table = pd.concat([rows for rows, _ in parts.values()], ignore_index=True)
     if asked.truth is not None:
         table = with_truth(table, true_values(asked.truth.options, panel, table))
-    checks = [_dealt_anew(asked, name) for name in (asked.process, asked.outcome)] if panel.n_therapists > 1 else []
-    notes = []
+    checks = [_dealt_anew(asked, name) for name in names] if panel.n_therapists > 1 else []
+    notes = (
+        [] if panel.has_alliance else ["No column plays the role of the alliance: only the outcome was taken apart."]
+    )
     if not checks:
         notes.append(
             "The study has fewer than two therapists: how much lies between therapists, and the check by dealing patients "
@@ -75,8 +78,8 @@ def run(asked: Question, *, level: float = LEVEL) -> ExperimentResult:
         )
         empty = check_row("no therapists to shuffle", "0", np.nan, np.nan, np.nan, passed=True, n=0)
         checks = [empty]
-    sentence = _sentence(table, asked, level)
-    figure = _figure(table, parts[0][1], parts[1][1], asked)
+    sentence = _sentence(table, names, level)
+    figure = _figure({name: point for name, (_, point) in parts.items()})
     return ExperimentResult("state-and-trait", CLAIM, table, sentence, pd.DataFrame(checks), figure, tuple(notes))
 
 
@@ -224,7 +227,7 @@ def _likeness(away: Floats, staff: Any) -> float:
     return float((total**2 - square).sum() / (n * (n - 1)).sum() / away.var()) if (n > 1).any() else 0.0
 
 
-def _sentence(table: pd.DataFrame, asked: Question, level: float) -> str:
+def _sentence(table: pd.DataFrame, names: list[str], level: float) -> str:
     def said(rating: str, quantity: str) -> str:
         row = table[(table["rating"] == rating) & (table["quantity"] == quantity)]
         if row.empty:
@@ -232,11 +235,12 @@ def _sentence(table: pd.DataFrame, asked: Question, level: float) -> str:
         own = row.iloc[0]
         return f"{own['estimate']:.0%} ({own['lower']:.0%} to {own['upper']:.0%})"
 
-    name, outcome = asked.process, asked.outcome
-    need = table[(table["rating"] == name) & (table["quantity"] == f"sessions for reliability {TARGETS[1]}")].iloc[0]
+    first, *others = names
+    need = table[(table["rating"] == first) & (table["quantity"] == f"sessions for reliability {TARGETS[1]}")].iloc[0]
+    beside = "".join(f"of {o}: {said(o, 'trait share')} and {said(o, 'share: therapist')}; " for o in others)
     return (
-        f"Of the variance of one rating of {name}, {said(name, 'trait share')} was trait and {said(name, 'share: therapist')} lay "
-        f"between therapists (of {outcome}: {said(outcome, 'trait share')} and {said(outcome, 'share: therapist')}; {level:.0%} CIs); "
+        f"Of the variance of one rating of {first}, {said(first, 'trait share')} was trait and {said(first, 'share: therapist')} "
+        f"lay between therapists ({beside}{level:.0%} CIs); "
         f"{_count(need['estimate'])} neighbouring sessions ({_count(need['lower'])} to {_count(need['upper'])}) make a mean with a "
         f"reliability of {TARGETS[1]} as a measure of the trait."
     )
@@ -246,23 +250,24 @@ def _count(value: float) -> str:
     return f"{value:.0f}" if np.isfinite(value) else "more than 200"
 
 
-def _figure(table: pd.DataFrame, process: CarryOver, outcome: CarryOver, asked: Question) -> Figure:
+def _figure(ratings: dict[str, CarryOver]) -> Figure:
     figure, (left, right) = canvas(2)
-    names = (asked.process, asked.outcome)
-    for y, one in enumerate((outcome, process)):
+    upwards = list(ratings)[::-1]
+    for y, name in enumerate(upwards):
+        one = ratings[name]
         start = 0.0
         for share, colour, words in (
             (one.trait, INK, "trait"),
             (one.state, "#e09f3e", "lasting state"),
             (one.rest, SOFT, "passing state and error"),
         ):
-            left.barh(y, share / one.total, left=start, color=colour, label=words if y else None, height=0.6)
+            left.barh(y, share / one.total, left=start, color=colour, label=words if y == 0 else None, height=0.6)
             start += share / one.total
-    left.set_yticks([0, 1], names[::-1])
+    left.set_yticks(range(len(upwards)), upwards)
     left.set_xlabel("share of the variance of one rating")
     left.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     k = np.arange(1, 17)
-    for name, one, colour in ((names[0], process, INK), (names[1], outcome, "#e09f3e")):
+    for (name, one), colour in zip(ratings.items(), (INK, "#e09f3e"), strict=False):
         right.plot(k, [one.reliability(int(s)) for s in k], marker="o", ms=3, color=colour, label=name)
     right.axhline(TARGETS[1], color="#bbbbbb", lw=0.8)
     right.set_ylim(0, 1)

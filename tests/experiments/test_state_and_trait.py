@@ -63,6 +63,19 @@ def test_without_therapists_the_rest_is_answered_and_the_gap_named(clinic):
     assert "an unknown share" in result.sentence
 
 
+def test_without_alliance_the_outcome_alone_is_taken_apart(clinic):
+    tables = panel_tables(clinic.panel)
+    columns = replace(clinic.panel.columns, alliance=None)
+    panel = Panel(tables["sessions"].drop(columns="alliance"), tables["patients"], columns=columns, better="low")
+    result, both = state_and_trait.run(panel), state_and_trait.run(clinic.panel).table
+    expected = both[both["rating"] == "symptoms"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(result.table, expected)
+    assert result.sentence.startswith("Of the variance of one rating of symptoms")
+    assert "only the outcome" in " ".join(result.notes)
+    assert len(result.falsification) == 1
+    assert len(result.figure.axes[0].get_yticks()) == 1
+
+
 def test_a_variogram_by_hand():
     """Half the patients stand two points above the rest; one session of theirs is four points higher."""
     values = np.zeros((40, 6))
