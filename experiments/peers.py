@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.panel import Panel
-from personalize.effects.encode import learn_encoding
-from personalize.effects.intake import baseline_table
+from personalize.effects.intake import intake_matrix
 from personalize.effects.transitions import lay_grid, outcome_steps
 
 Floats = NDArray[np.float64]
@@ -47,8 +46,7 @@ class Rows:
 
 def rows(panel: Panel) -> Rows:
     """Transitions of the panel, centred within patients."""
-    table = baseline_table(panel)
-    x = learn_encoding(table).matrix(table)
+    x = intake_matrix(panel)
     steps = outcome_steps(lay_grid(panel), panel.timing).at_least(3)
     values = np.column_stack([steps.response, steps.regressors, np.log1p(steps.session)])
     n = np.bincount(steps.patient, minlength=panel.n_patients)

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         "experiment",
         sections=(*READING, "analysis"),
-        without=("analysis.all_baselines", "analysis.shift_sd"),
+        without=("analysis.all_baselines", "analysis.shift_sd", "analysis.moderators"),
         panel="Questions",
     )
     def experiment(

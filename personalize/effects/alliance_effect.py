@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +15,7 @@ from features.panel import Panel
 from personalize.effects import checks, sensitivity, storage
 from personalize.effects.adjusted import Errors
 from personalize.effects.first_stage import FirstStage, first_stage
-from personalize.effects.intake import therapist_table
+from personalize.effects.intake import intake_matrix, therapist_table
 from personalize.effects.moderators import FEWEST_PATIENTS, Moderators, fit_moderators
 from personalize.effects.own_slopes import OwnSlopes
 from personalize.effects.shrinkage import Posterior, draw, mixture_quantile, shrink, summarise
@@ -51,6 +52,10 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         Likewise for the outcome.
     lagged_outcome : bool
         Whether ρ·y[t] is in the equation.
+    moderators : sequence of str, optional
+        Intake columns that may moderate the effect, named beforehand (``therapist_`` and the name for a column of the
+        therapists table). Default: all of them. With a few hundred patients naming them is worth more than any
+        learner (docs/effects.md).
     level : float
         Level of all intervals.
     random_state : int
@@ -85,6 +90,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         alliance_reliability: float | None = None,
         outcome_sem: float | None = None,
         lagged_outcome: bool = True,
+        moderators: Sequence[str] | None = None,
         level: float = 0.90,
         random_state: int = 0,
     ) -> None:
@@ -92,6 +98,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         self.alliance_reliability = alliance_reliability
         self.outcome_sem = outcome_sem
         self.lagged_outcome = lagged_outcome
+        self.moderators = moderators
         self.level = level
         self.random_state = random_state
 
@@ -103,7 +110,14 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         checks.panel(panel)
         notes: list[str] = []
         errors = checks.measurement_errors(panel, self.alliance_sem, self.alliance_reliability, self.outcome_sem, notes)
-        first = first_stage(panel, errors, lagged_outcome=self.lagged_outcome, seed=self.random_state, notes=notes)
+        first = first_stage(
+            panel,
+            errors,
+            lagged_outcome=self.lagged_outcome,
+            moderators=self.moderators,
+            seed=self.random_state,
+            notes=notes,
+        )
         x, slopes, average = first.x, first.slopes, first.average
 
         moderators = self._moderators(first, panel.clusters, notes)
@@ -348,7 +362,8 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         self._fitted()
         if not hasattr(self, "_panel"):
             raise NotFitted("sensitivity needs the data; a loaded AllianceEffect does not hold them: fit it again.")
-        return sensitivity.grid(self._panel, self._x, checks.clusters(self._panel, []), self._errors, self.level)
+        intake, clusters = intake_matrix(self._panel), checks.clusters(self._panel, [])
+        return sensitivity.grid(self._panel, intake, clusters, self._errors, self.level)
 
     # -- files ----------------------------------------------------------------------------------------------------
 

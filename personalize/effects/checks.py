@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import NotEnoughData, OptionError, listed
@@ -37,6 +40,23 @@ def options(level: float, random_state: int) -> None:
         raise OptionError(f"level={level!r} is not allowed; give a number from 0.5 to below 1, such as 0.90.")
     if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
         raise OptionError(f"random_state={random_state!r} is not allowed; give a whole number from 0.")
+
+
+def named_moderators(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
+    """Columns of the intake table that may moderate the effect: those named, or all of them."""
+    if names is None:
+        return table
+    if isinstance(names, str) or not len(names):
+        raise OptionError(
+            f"moderators={names!r} is not allowed; give a list of intake columns, or None for all of them."
+        )
+    if unknown := [name for name in names if name not in table.columns]:
+        allowed = f"allowed are {listed(table.columns, 40)}" if len(table.columns) else "there are no intake columns"
+        raise OptionError(
+            f"moderators: no intake column is called {listed(unknown)}; {allowed}. "
+            "Columns of the therapists table are called therapist_ and their name."
+        )
+    return table[list(dict.fromkeys(names))]
 
 
 def panel(panel: Panel) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.errors import listed
 from features.panel import Panel
 from personalize.effects import checks
 from personalize.effects.adjusted import Dynamics, Errors
 from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average, average_effect, combine_dynamics
 from personalize.effects.encode import Encoding, learn_encoding
 from personalize.effects.heterogeneity import Test, test_any, test_baseline
-from personalize.effects.intake import baseline_table
+from personalize.effects.intake import baseline_table, intake_matrix
 from personalize.effects.own_slopes import OwnSlopes, mean_slope, moment_heterogeneity, own_slopes
 from personalize.effects.transitions import Floats, Ints, lay_grid, outcome_steps
 from personalize.effects.within import moments, projection
@@ -26,7 +28,7 @@ class FirstStage:
     Attributes
     ----------
     encoding : Encoding
-        How intake became ``x``, array of shape (n_patients, p).
+        How the moderators became ``x``, array of shape (n_patients, p).
     average : Average
     dynamics : Dynamics
         Both passes combined.
@@ -57,7 +59,13 @@ class FirstStage:
 
 
 def first_stage(
-    panel: Panel, errors: Errors, *, lagged_outcome: bool = True, seed: int = 0, notes: list[str] | None = None
+    panel: Panel,
+    errors: Errors,
+    *,
+    lagged_outcome: bool = True,
+    moderators: Sequence[str] | None = None,
+    seed: int = 0,
+    notes: list[str] | None = None,
 ) -> FirstStage:
     """Estimate the average effect and own slopes, and test whether patients differ.
 
@@ -67,19 +75,26 @@ def first_stage(
     errors : Errors
         Standard errors of measurement.
     lagged_outcome : bool
+    moderators : sequence of str, optional
+        Intake columns that may moderate the effect; all by default. All intake is partialled out either way.
     seed : int
     notes : list of str, optional
         Takes exclusions and warnings.
     """
     notes = [] if notes is None else notes
-    table = baseline_table(panel)
-    encoding = learn_encoding(table)
-    x = encoding.matrix(table)
+    intake = intake_matrix(panel)
+    chosen = checks.named_moderators(baseline_table(panel), moderators)
+    encoding = learn_encoding(chosen)
+    x = encoding.matrix(chosen)
+    if moderators is not None:
+        notes.append(f"Moderators were named beforehand: {listed(chosen.columns, 40)}; no other column was tried.")
+    if moderators is not None and encoding.left_out:
+        notes.append(f"Moderators left out, constant or known for too few patients: {listed(encoding.left_out)}.")
     grid = lay_grid(panel)
     steps = outcome_steps(grid, panel.timing).at_least(FEWEST_STEPS)
     still = checks.transitions(panel, grid, steps, notes)
     clusters = checks.clusters(panel, notes)
-    average = average_effect(grid, panel.timing, x, clusters, errors, lagged_outcome=lagged_outcome)
+    average = average_effect(grid, panel.timing, intake, clusters, errors, lagged_outcome=lagged_outcome)
     dynamics = combine_dynamics(average)
     checks.reliability(panel, average, errors)
     short = float(np.median(steps.counts[steps.counts > 0])) < FEWEST_TO_CORRECT
@@ -87,7 +102,7 @@ def first_stage(
 
     # own slopes with individual trends shrunken by their own variance
     penalty = dynamics.noise / max(average.growth_variance, 1e-9)
-    m = moments(steps, x, projection(steps, detrend=True, penalty=penalty))
+    m = moments(steps, intake, projection(steps, detrend=True, penalty=penalty))
     slopes = own_slopes(m, dynamics, errors, corrected=average.corrected)
     idle = still[slopes.who]
     slopes = replace(

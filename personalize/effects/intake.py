@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from features.panel import Panel
+from personalize.effects.encode import learn_encoding
+from personalize.effects.transitions import Floats
 
 
 def therapist_table(panel: Panel) -> pd.DataFrame:
@@ -27,3 +29,9 @@ def baseline_table(panel: Panel) -> pd.DataFrame:
         joined = joined.infer_objects()
     twice = [name for name in joined.columns if name in panel.patients.columns]
     return panel.patients.join(joined.drop(columns=twice))
+
+
+def intake_matrix(panel: Panel) -> Floats:
+    """All intake as numbers, shape (n_patients, p), encoded as the panel's own patients suggest."""
+    table = baseline_table(panel)
+    return learn_encoding(table).matrix(table)

@@ -12,6 +12,8 @@ from features import NotEnoughData, Panel, build_features
 from features.build import dictionary as feature_dictionary
 from personalize import explain
 from personalize.effects.alliance_effect import AllianceEffect
+from personalize.effects.checks import named_moderators
+from personalize.effects.intake import baseline_table
 from personalize.study.config import Study
 from personalize.study.progress import Stages
 from personalize.trajectories.baselines import BASELINES
@@ -79,6 +81,7 @@ def analyse(panel: Panel, study: Study, stages: Stages) -> Analysis:
         When not even a forecast can be learned. Too little data for the effect leaves the effect out, with the reason.
     """
     seed, level = study.get("analysis.seed"), study.get("analysis.level")
+    named_moderators(baseline_table(panel), _moderators(study))  # a slip of the pen must not cost a run
     with stages("Features"):
         features = build_features(panel, seen="whole")
         described = feature_dictionary(panel, seen="whole")
@@ -165,10 +168,15 @@ def _large_enough(held: HeldOut) -> HeldOut:
     return replace(held, rows=held.rows[n >= FEWEST_AT_LANDMARK].reset_index(drop=True))
 
 
+def _moderators(study: Study) -> list[str] | None:
+    return list(study.get("analysis.moderators")) or None
+
+
 def _estimate(done: Analysis, study: Study) -> None:
     options: dict[str, Any] = {
         "alliance_sem": study.get("alliance.sem"),
         "outcome_sem": study.get("outcome.sem"),
+        "moderators": _moderators(study),
         "level": study.get("analysis.level"),
         "random_state": study.get("analysis.seed"),
     }

@@ -214,6 +214,15 @@ KEYS: tuple[Key, ...] = (
         "--level",
         0.90,
     ),
+    Key(
+        "analysis",
+        "moderators",
+        "list",
+        "Intake columns that may moderate the effect, named beforehand (therapist_ and the name for a column of the "
+        "therapists table); without any, all intake columns.",
+        "--moderator",
+        (),
+    ),
     Key("analysis", "seed", "whole", "Start of the random numbers; the same seed gives the same results.", "--seed", 0),
     Key(
         "analysis",

@@ -98,6 +98,7 @@ BAD_INPUT: dict[str, tuple[Maker, str]] = {
     "out of range": (lambda f: [table(f, phq9=99), *ROLES, "--measure", "phq9"], "--missing-code 99"),
     "bad choice": (lambda f: [table(f), *ROLES, "--timing", "during"], "choose one of 'after', 'before'"),
     "bad level": (lambda f: [table(f), *ROLES, "--level", "90"], "analysis.level"),
+    "unknown moderator": (lambda f: [table(f), *ROLES, "--moderator", "shoe"], "no intake column is called 'shoe'"),
     "negative error": (lambda f: [table(f), *ROLES, "--alliance-sem", "-1"], "alliance.sem"),
     "mixed codes": (lambda f: [table(f), *ROLES, "--missing-code", "-9", "--missing-code", "wai=9"], "not both"),
     "code of no column": (lambda f: [table(f), *ROLES, "--missing-code", "oq=9"], "no table has a column"),

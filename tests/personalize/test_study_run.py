@@ -261,6 +261,17 @@ def test_without_an_alliance_forecasts_are_made_and_the_rest_is_said(done: Done,
     assert load_results(out).effect is None
 
 
+def test_moderators_can_be_named_beforehand(done: Done, tmp_path: Path, quick: None) -> None:
+    study = study_from_toml(
+        done.clinic / "study.toml",
+        {"output.folder": str(tmp_path / "r"), "analysis.moderators": ["attachment_anxiety", "age"]},
+    )
+    run = run_study(study)
+    assert any("named beforehand: 'attachment_anxiety', 'age'" in note for note in run.summary["notes"])
+    hinge = pd.read_csv(tmp_path / "r" / "hinge.csv")
+    assert set(hinge["moderator_1"].dropna()) <= {"attachment_anxiety", "age"}
+
+
 def test_too_little_data_for_the_effect_leaves_it_out_with_the_reason(
     done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
