@@ -2,7 +2,7 @@
 
 Each takes a panel (and the encoded intake) and returns one estimate a patient, with limits where the method gives them.
 All get within-patient deviations, time and the lagged outcome, so that the comparison is about the estimator, not about
-who was told of the traps.
+who was told of the traps. All get one core, so that seconds compare and numbers do not depend on the machine.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def causal_forest(panel: Panel) -> PatientEffects:
         n_estimators=500,
         min_samples_leaf=20,
         random_state=0,
-        n_jobs=2,
+        n_jobs=1,
     )
     groups = panel.clusters[r.who]
     forest.fit(r.y, r.a, X=r.x, W=np.column_stack([r.lag, r.log_session]), groups=groups)
@@ -125,10 +125,14 @@ def boosted_random_slopes(panel: Panel) -> PatientEffects:
     r = rows(panel)
     design = np.column_stack([r.a, r.lag, r.log_session, r.x])
     model = gpb.GPModel(
-        group_data=r.who, group_rand_coef_data=r.a, ind_effect_group_rand_coef=[1], likelihood="gaussian"
+        group_data=r.who,
+        group_rand_coef_data=r.a,
+        ind_effect_group_rand_coef=[1],
+        likelihood="gaussian",
+        num_parallel_threads=1,
     )
     booster = gpb.train(
-        params={"learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 40, "verbose": -1},
+        params={"learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 40, "verbose": -1, "num_threads": 1},
         train_set=gpb.Dataset(design, r.y),
         gp_model=model,
         num_boost_round=150,
