@@ -138,10 +138,11 @@ def run(
         n_jobs=cores() if n_jobs is None else n_jobs,
         dask=dask,
         progress=progress,
-        words="cells (one estimator on one clinic)",
+        words="cells",
         failed=lambda cell, failure: failures.append((cell, failure)),
     )
-    table = recovery_table(_with_ours(cells, failures))
+    cells = _with_ours(cells, failures)
+    table = recovery_table(cells)
     return ExperimentResult(
         "recovery",
         CLAIM,
@@ -172,11 +173,11 @@ def _why_not(panel: Panel) -> str:
 
 def _with_ours(cells: pd.DataFrame, failures: Sequence[tuple[Cell, Failure]]) -> pd.DataFrame:
     """Clinics that ours was fitted to; all else is told relative to it."""
-    there = set() if cells.empty else set(cells.loc[cells["estimator"] == OURS, "preset"])
-    if not there - set(NOTHING_VARIES) and failures:
-        failure = failures[0][1]
-        raise NotEnoughData(f"recovery: no cell of ours could be worked through: {failure.reason}")
-    return cells
+    key = ["preset", "patients", "sessions", "seed"]
+    if cells.empty or not (cells["estimator"] == OURS).any():
+        raise NotEnoughData(f"recovery: ours could be fitted to no clinic: {failures[0][1].reason}")
+    fitted = pd.MultiIndex.from_frame(cells.loc[cells["estimator"] == OURS, key])
+    return cells[pd.MultiIndex.from_frame(cells[key]).isin(fitted)]
 
 
 def _notes(failures: Sequence[tuple[Cell, Failure]], names: Sequence[str]) -> list[str]:
@@ -188,8 +189,8 @@ def _notes(failures: Sequence[tuple[Cell, Failure]], names: Sequence[str]) -> li
     for name in dict.fromkeys(str(cell["estimator"]) for cell, _ in failures):
         own = [failure for cell, failure in failures if cell["estimator"] == name]
         out.append(
-            f"{name} failed on {counted(len(own), 'clinic')} and is judged on the others ({own[0].reason}); the next run "
-            "tries again."
+            f"{name} failed on {counted(len(own), 'clinic')} and is judged on the others ({own[0].reason}); the next "
+            "run tries again."
         )
     return out
 
