@@ -181,7 +181,7 @@ def figure(table: pd.DataFrame) -> Figure:
         left.axvline(1.0, color="#bbbbbb", lw=0.8, zorder=0)
         left.set_xscale("log")
         low, high = left.get_xlim()
-        ticks = [t for t in (0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3, 5, 7, 10) if low <= t <= high]
+        ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if low <= t <= high]
         left.set_xticks(ticks, [f"{t:g}" for t in ticks])
         left.set_xticks([], minor=True)
         left.set_xlabel("RMSE as a multiple of personalize's")

@@ -129,7 +129,7 @@ def _results(
     with client:
         _check_versions(client, address)
         waiting = [client.submit(attempt, work, cell, keep_going, pure=False) for cell in cells]
-        done = as_completed(waiting, with_results=True)
+        done = as_completed(waiting, loop=client.loop, with_results=True)
         del waiting  # a result is freed on the cluster once it was handed over
         for _, result in done:
             yield result
