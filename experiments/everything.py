@@ -252,5 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PersonalizeError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command continues where it was.", file=sys.stderr)
+        return 1
     print(found.text, end="")
     return 1 if FAILED in set(found.table["status"]) else 0

@@ -237,6 +237,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PersonalizeError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command continues where it was.", file=sys.stderr)
+        return 1
     return 0
 
 
