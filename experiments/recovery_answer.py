@@ -156,9 +156,8 @@ def _varying(table: pd.DataFrame) -> bool:
 
 def _of_preset(preset: str, part: pd.DataFrame) -> str:
     """One preset: our error, the next best estimator and how far behind, our coverage."""
-    value = part.set_index(["estimator", "quantity"])
-    ours, held = (value.loc[(OURS, q)] for q in ("RMSE", "coverage"))
-    words = f"{ours['estimate']:.2f} in {preset} ones"
+    own = part[part["estimator"] == OURS].set_index("quantity")["estimate"]
+    words = f"{own['RMSE']:.2f} in {preset} ones"
     others = part[(part["quantity"] == ABOVE) & (part["estimator"] != ORACLE)].sort_values("estimate")
     peers = others[others["estimator"] != CONSTANT]
     if len(others):
@@ -168,7 +167,7 @@ def _of_preset(preset: str, part: pd.DataFrame) -> str:
         name = best["estimator"]
         rank = "the best other estimator" if len(peers) else "the yardstick"
         words += f" ({rank}, {name}: {abs(best['estimate']):.0%} {side}{known})"
-    return f"{words}, and their {NOMINAL:.0%} intervals held the truth of {held['estimate']:.0%}"
+    return f"{words}, and their {NOMINAL:.0%} intervals held the truth of {own['coverage']:.0%}"
 
 
 def figure(table: pd.DataFrame) -> Figure:
