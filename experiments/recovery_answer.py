@@ -163,10 +163,10 @@ def _of_preset(preset: str, part: pd.DataFrame) -> str:
     if len(others):
         best = (peers if len(peers) else others).iloc[0]
         side = "more" if best["estimate"] >= 0 else "less"
-        known = f", 95% Monte Carlo interval {best['lower']:+.0%} to {best['upper']:+.0%}" if best["n"] > 1 else ""
+        known = f", 95% Monte Carlo interval {best['lower']:+.1%} to {best['upper']:+.1%}" if best["n"] > 1 else ""
         name = best["estimator"]
         rank = "the best other estimator" if len(peers) else "the yardstick"
-        words += f" ({rank}, {name}: {abs(best['estimate']):.0%} {side}{known})"
+        words += f" ({rank}, {name}: {abs(best['estimate']):.1%} {side}{known})"
     return f"{words}, and their {NOMINAL:.0%} intervals held the truth of {own['coverage']:.0%}"
 
 

@@ -49,6 +49,10 @@ def test_the_same_numbers_however_many_processes(small):
     assert again.text == small[0].text
 
 
+def test_the_same_numbers_on_a_cluster(small, address):
+    assert recovery.run(**SMALL, dask=address).text == small[0].text
+
+
 def test_a_longer_study_adds_to_a_shorter_one(small, monkeypatch):
     before = small[1].read_text()
     recovery.run(**{**SMALL, "peers": []}, checkpoint=small[1], n_jobs=1)
@@ -152,7 +156,7 @@ def test_differences_are_paired_by_clinic():
     assert above["se"] == pytest.approx(0.1)  # sd .1414 / √2
     assert above["upper"] == pytest.approx(0.2 + 12.706 * 0.1, abs=1e-3)  # t with one degree of freedom
     assert (OURS, ABOVE) not in table.index
-    assert "peer: 20% more" in sentence(table.reset_index())
+    assert "peer: 20.0% more" in sentence(table.reset_index())
 
 
 def test_one_clinic_has_no_interval():

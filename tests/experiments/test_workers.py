@@ -71,15 +71,6 @@ def test_a_cluster_without_its_package_names_the_command(monkeypatch):
         work_through(CELLS, threads, dask="tcp://127.0.0.1:8786")
 
 
-@pytest.fixture(scope="module")
-def address():
-    distributed = pytest.importorskip("distributed", reason="a cluster needs the extra 'distributed'")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", silence_logs=50
-    ) as cluster:
-        yield cluster.scheduler_address
-
-
 def test_a_cluster_works_cells_through(address, tmp_path):
     told = {}
     table = run_cells(
