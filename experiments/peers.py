@@ -86,17 +86,17 @@ def causal_forest(panel: Panel) -> PatientEffects:
     from sklearn.model_selection import GroupKFold
 
     r = rows(panel)
+    groups = panel.clusters[r.who]
     small = {"n_estimators": 100, "learning_rate": 0.05, "num_leaves": 15, "verbose": -1, "n_jobs": 1}
     forest = CausalForestDML(
         model_y=lgb.LGBMRegressor(**small),
         model_t=lgb.LGBMRegressor(**small),
-        cv=GroupKFold(5),
+        cv=GroupKFold(min(5, len(np.unique(groups)))),
         n_estimators=500,
         min_samples_leaf=20,
         random_state=0,
         n_jobs=1,
     )
-    groups = panel.clusters[r.who]
     forest.fit(r.y, r.a, X=r.x, W=np.column_stack([r.lag, r.log_session]), groups=groups)
     lower, upper = forest.effect_interval(r.x_patients, alpha=0.1)
     return PatientEffects(forest.effect(r.x_patients), lower, upper)

@@ -150,7 +150,7 @@ def run(
         sentence(table),
         checks(cells),
         figure(table),
-        tuple(_notes(failures, names)),
+        tuple(_notes(failures, names, set(table["estimator"]))),
         shown(table),
     )
 
@@ -180,7 +180,7 @@ def _with_ours(cells: pd.DataFrame, failures: Sequence[tuple[Cell, Failure]]) ->
     return cells[pd.MultiIndex.from_frame(cells[key]).isin(fitted)]
 
 
-def _notes(failures: Sequence[tuple[Cell, Failure]], names: Sequence[str]) -> list[str]:
+def _notes(failures: Sequence[tuple[Cell, Failure]], names: Sequence[str], judged: set[str]) -> list[str]:
     out = [
         f"{name} was left out: it needs {package}, which is in the extra 'benchmark'."
         for name, package in NEEDS.items()
@@ -188,9 +188,9 @@ def _notes(failures: Sequence[tuple[Cell, Failure]], names: Sequence[str]) -> li
     ]
     for name in dict.fromkeys(str(cell["estimator"]) for cell, _ in failures):
         own = [failure for cell, failure in failures if cell["estimator"] == name]
+        rest = "is judged on the others" if name in judged else "is left out"
         out.append(
-            f"{name} failed on {counted(len(own), 'clinic')} and is judged on the others ({own[0].reason}); the next "
-            "run tries again."
+            f"{name} failed on {counted(len(own), 'clinic')} and {rest} ({own[0].reason}); the next run tries again."
         )
     return out
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -107,20 +108,20 @@ def version() -> str:
 
 def _on_cluster(address: str, cells: Sequence[Cell], work: Work, keep_going: bool) -> Iterator[Outcome]:
     try:
-        from distributed import Client, as_completed
+        distributed: Any = import_module("distributed")
     except ImportError:
         raise OptionError(
             "dask: a cluster needs the package distributed, which is not installed; "
             "python -m pip install 'personalize[distributed]'"
         ) from None
     try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise OptionError(
             f"dask={address!r}: no Dask scheduler answers there ({error}); start one with `dask scheduler` and workers "
             "with `dask worker ADDRESS --nthreads 1`, and give its address, for example tcp://host:8786."
         ) from error
-    return _results(client, address, cells, work, keep_going, as_completed)
+    return _results(client, address, cells, work, keep_going, distributed.as_completed)
 
 
 def _results(
