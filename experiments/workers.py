@@ -6,9 +6,13 @@ cells run beside it, and no estimator is given more of the machine than another.
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +27,7 @@ Cell = Mapping[str, Any]
 Work = Callable[..., Sequence[Row]]
 
 CONNECT_SECONDS = 10
+WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def work_through(
     # batches of one: a cell is handed back, and saved, when it is done
     with parallel_config(backend="loky", inner_max_num_threads=1):
         pool = Parallel(n_jobs=min(n_jobs, len(cells)), return_as="generator_unordered", batch_size=1)
-    found: Iterator[Outcome] = pool(delayed(attempt)(work, cell, keep_going) for cell in cells)
+    found: Iterator[Outcome] = pool(delayed(_in_worker)(os.getpid(), work, cell, keep_going) for cell in cells)
     return found
 
 
@@ -99,6 +104,23 @@ def attempt(work: Work, cell: Cell, keep_going: bool) -> Outcome:
         refused = isinstance(error, PersonalizeError)
         reason = str(error) if refused else f"{type(error).__name__}: {error}"
         return cell, Failure(reason, refused, "".join(traceback.format_exception(error)))
+
+
+def _in_worker(parent: int, work: Work, cell: Cell, keep_going: bool) -> Outcome:
+    _end_with(parent)
+    return attempt(work, cell, keep_going)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone: workers of a killed run would wait for cells for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def version() -> str:

@@ -148,16 +148,27 @@ def test_a_damaged_line_in_the_middle_is_not_guessed(tmp_path):
 
 
 SLOW = """
-import sys, time
+import os, sys, time
 from experiments.checkpoint import Checkpoint, run_cells
 log, jobs = sys.argv[2], int(sys.argv[3])
 def work(k):
-    open(log, "a").write(f"{k} ")
+    open(log, "a").write(f"{k}:{os.getpid()} ")
     time.sleep(0.15 * jobs)
     return [{"value": k}]
 kept = Checkpoint(sys.argv[1], {"a": 1})
 run_cells([{"k": k} for k in range(12)], work, checkpoint=kept, progress=False, n_jobs=jobs)
 """
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there, and not only waiting to be buried."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:  # it is just gone, or the system has no /proc
+        return not Path("/proc").exists()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -173,10 +184,14 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, jobs):
     process.wait()
     done = [json.loads(line)["cell"]["k"] for line in path.read_text().splitlines()[1:]]
     assert 3 <= len(done) < 12
+    workers = {int(text.split(":")[1]) for text in log.read_text().split()}
+    while (alive := [pid for pid in workers if running(pid)]) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not alive  # no worker stays behind
     subprocess.run(command, env=environment, check=True, timeout=120)
     kept = [json.loads(line)["cell"]["k"] for line in path.read_text().splitlines()[1:]]
     assert kept[: len(done)] == done and sorted(kept) == list(range(12))  # no cell lost, none twice
-    begun = [int(k) for k in log.read_text().split()]
+    begun = [int(text.split(":")[0]) for text in log.read_text().split()]
     assert sorted(set(begun)) == list(range(12))
     assert all(begun.count(k) == 1 for k in done)  # no finished cell was done again
 
