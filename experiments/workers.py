@@ -16,8 +16,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from joblib import Parallel, cpu_count, delayed, parallel_config
-from threadpoolctl import threadpool_limits
+from joblib import Parallel, cpu_count, delayed, parallel_config  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.errors import OptionError, PersonalizeError
 from personalize import __version__
