@@ -40,6 +40,7 @@ def calibrate(
     scenarios: Sequence[str] | None = None,
     checkpoint: str | None = None,
     n_jobs: int = 1,
+    dask: str | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Run an experiment's trial on many clinics of each of its scenarios and summarise.
@@ -56,7 +57,8 @@ def calibrate(
         All by default.
     checkpoint : str, optional
         File that keeps finished clinics. Clinics count up from the same seeds, so a longer run adds to a shorter one.
-    n_jobs : int
+    n_jobs, dask
+        Where clinics run, as in `experiments.workers.work_through`.
     progress : bool
 
     Returns
@@ -73,7 +75,13 @@ def calibrate(
     cells = [{"scenario": s, "seed": FIRST_SEED + k} for k in range(clinics) for s in chosen]
     work = partial(one_clinic, name, n_patients, n_sessions)
     rows = run_cells(
-        cells, work, checkpoint=Checkpoint(checkpoint, settings), n_jobs=n_jobs, progress=progress, words="clinics"
+        cells,
+        work,
+        checkpoint=Checkpoint(checkpoint, settings),
+        n_jobs=n_jobs,
+        dask=dask,
+        progress=progress,
+        words="clinics",
     )
     return summary(rows)
 
@@ -142,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scenarios", nargs="+")
     parser.add_argument("--checkpoint", help="file that keeps finished clinics")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that takes the clinics instead")
     parser.add_argument("--csv", help="also write the table to this file")
     given = parser.parse_args(arguments)
     try:
@@ -153,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             scenarios=given.scenarios,
             checkpoint=given.checkpoint,
             n_jobs=given.jobs,
+            dask=given.dask,
             progress=True,
         )
     except PersonalizeError as problem:

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Long runs that survive an interruption: every finished cell is on disk before the next one starts.
 
 The file holds one JSON object a line: first the settings of the run, then a line a cell with its rows. A line is
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from joblib import Parallel, delayed
 
+from experiments.workers import Cell, Failure, Row, Work, work_through
 from features.errors import FileError, OptionError, listed
+from personalize.files.atomic import whole_file
 
-Row = dict[str, Any]
-Cell = Mapping[str, Any]
+__all__ = ["Cell", "Checkpoint", "Failure", "Row", "run_cells"]
 
 
 class Checkpoint:
@@ -65,6 +64,10 @@ class Checkpoint:
                 os.fsync(file.fileno())
         self._rows[key] = kept
 
+    def forget(self, cell: Cell) -> None:
+        """Let a cell be worked through again; what is then added takes the place of what the file holds of it."""
+        self._rows.pop(_key(cell), None)
+
     def table(self, cells: Iterable[Cell] | None = None) -> pd.DataFrame:
         """Rows of all cells (or of these, in this order), each with its cell's values in front."""
         keys = list(self._rows) if cells is None else [_key(cell) for cell in cells]
@@ -74,7 +77,8 @@ class Checkpoint:
         if not path.exists():
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps({"settings": self.settings}) + "\n", encoding="utf-8")
+                with whole_file(path) as new:
+                    new.write_text(json.dumps({"settings": self.settings}) + "\n", encoding="utf-8")
             except OSError as error:
                 raise FileError(f"{path}: the checkpoint cannot be written ({error.strerror}).") from error
             return
@@ -100,12 +104,14 @@ class Checkpoint:
 
 def run_cells(
     cells: Sequence[Cell],
-    work: Callable[..., Sequence[Row]],
+    work: Work,
     *,
     checkpoint: Checkpoint,
     n_jobs: int = 1,
+    dask: str | None = None,
     progress: bool = True,
     words: str = "cells",
+    failed: Callable[[Cell, Failure], None] | None = None,
 ) -> pd.DataFrame:
     """Work through cells that are not done yet; save each; return the rows of all.
 
@@ -114,14 +120,17 @@ def run_cells(
     cells : sequence of mapping
         Plain values; each is passed to ``work`` as keywords.
     work : callable
-        Returns the rows of a cell. With ``n_jobs`` > 1 it must be importable (a module's function, or a partial of one).
+        Returns the rows of a cell. Elsewhere than in this process it must be importable (a module's function, or a
+        partial of one).
     checkpoint : Checkpoint
-    n_jobs : int
-        Processes, through joblib: inside ``joblib.parallel_config(backend="dask")`` they run on a Dask cluster.
+    n_jobs, dask
+        Where cells run, as in `experiments.workers.work_through`.
     progress : bool
         Whether a line on stderr says how far the run is and how long it will take.
     words : str
         What the cells are called in that line.
+    failed : callable, optional
+        Told of a cell that raised. The others go on, and the next run tries it again. Without it the error is raised.
 
     Raises
     ------
@@ -135,28 +144,33 @@ def run_cells(
     start, done = time.monotonic(), len(cells) - len(left)
     if progress and done:
         print(f"{done} of {len(cells)} {words} were done before and are not repeated.", file=sys.stderr)
-    if n_jobs == 1:
-        results: Iterable[tuple[Cell, Sequence[Row]]] = ((cell, work(**cell)) for cell in left)
-    else:
-        results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(delayed(_one)(work, cell) for cell in left)
-    for k, (cell, rows) in enumerate(results, start=1):
-        checkpoint.add(cell, rows)
+    results = work_through(left, work, n_jobs=n_jobs, dask=dask, keep_going=failed is not None)
+    for k, (cell, found) in enumerate(results, start=1):
+        if isinstance(found, Failure):
+            if failed is not None:
+                failed(cell, found)
+        else:
+            checkpoint.add(cell, found)
         if progress:
             _tell(done + k, len(cells), k, time.monotonic() - start, len(left) - k, words)
     return checkpoint.table(cells)
 
 
-def _one(work: Callable[..., Sequence[Row]], cell: Cell) -> tuple[Cell, Sequence[Row]]:
-    return cell, work(**cell)
-
-
 def _tell(done: int, total: int, now: int, seconds: float, left: int, words: str) -> None:
     """One line that rewrites itself on a terminal; in a log file a line every twentieth of the way."""
-    text = f"{done} of {total} {words}, about {seconds / now * left:.0f} s left"
+    text = f"{done} of {total} {words}, {left} left, about {_duration(seconds / now * left)} to go"
     if sys.stderr.isatty():
         print(f"\r{text}   ", end="" if left else "\n", file=sys.stderr, flush=True)
     elif not left or done * 20 // total > (done - 1) * 20 // total:
         print(text, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the unit a person would use."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _key(cell: Cell) -> str:

@@ -2,7 +2,7 @@
 
 Each takes a panel (and the encoded intake) and returns one estimate a patient, with limits where the method gives them.
 All get within-patient deviations, time and the lagged outcome, so that the comparison is about the estimator, not about
-who was told of the traps.
+who was told of the traps. All get one core, so that seconds compare and numbers do not depend on the machine.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def mixed_model(panel: Panel) -> PatientEffects:
     return PatientEffects(estimate, estimate - half, estimate + half)
 
 
-def causal_forest(panel: Panel, *, nuisance: bool = True) -> PatientEffects:
+def causal_forest(panel: Panel, *, nuisance: bool = True, cores: int = 1) -> PatientEffects:
     """EconML's CausalForestDML: 500 trees, LightGBM nuisances, folds by therapist.
 
     Without ``nuisance`` the forest is grown on the centred data as they are: for timing only.
@@ -88,17 +88,17 @@ def causal_forest(panel: Panel, *, nuisance: bool = True) -> PatientEffects:
     from sklearn.model_selection import GroupKFold
 
     r = rows(panel)
+    groups = panel.clusters[r.who]
     small = {"n_estimators": 100, "learning_rate": 0.05, "num_leaves": 15, "verbose": -1, "n_jobs": 1}
     forest = CausalForestDML(
         model_y=lgb.LGBMRegressor(**small) if nuisance else DummyRegressor(),
         model_t=lgb.LGBMRegressor(**small) if nuisance else DummyRegressor(),
-        cv=GroupKFold(5),
+        cv=GroupKFold(min(5, len(np.unique(groups)))),
         n_estimators=500,
         min_samples_leaf=20,
         random_state=0,
-        n_jobs=2,
+        n_jobs=cores,
     )
-    groups = panel.clusters[r.who]
     forest.fit(r.y, r.a, X=r.x, W=np.column_stack([r.lag, r.log_session]), groups=groups)
     lower, upper = forest.effect_interval(r.x_patients, alpha=0.1)
     return PatientEffects(forest.effect(r.x_patients), lower, upper)
@@ -133,10 +133,14 @@ def boosted_random_slopes(panel: Panel) -> PatientEffects:
     pooled = np.linalg.lstsq(linear, r.y, rcond=None)[0]
     design = np.column_stack([linear, r.x])
     model = gpb.GPModel(
-        group_data=r.who, group_rand_coef_data=r.a, ind_effect_group_rand_coef=[1], likelihood="gaussian"
+        group_data=r.who,
+        group_rand_coef_data=r.a,
+        ind_effect_group_rand_coef=[1],
+        likelihood="gaussian",
+        num_parallel_threads=1,
     )
     booster = gpb.train(
-        params={"learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 40, "verbose": -1},
+        params={"learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 40, "verbose": -1, "num_threads": 1},
         train_set=gpb.Dataset(design, r.y - linear @ pooled),
         gp_model=model,
         num_boost_round=150,

@@ -92,6 +92,14 @@ class Run(Protocol):
         ...
 
 
+def checked_size(size: Size, quick: bool | None, random_state: int) -> Size:
+    """Check size and seed; ``quick`` is the command line's word for the size."""
+    check_option("size", size, SIZES)
+    if isinstance(random_state, bool) or not isinstance(random_state, int) or random_state < 0:
+        raise OptionError(f"random_state={random_state!r} is not allowed; give a whole number from 0.")
+    return size if quick is None else ("quick" if quick else "full")
+
+
 def experiment(
     *, preset: str = "nonlinear", options: Mapping[str, Any] | None = None
 ) -> Callable[[Callable[..., ExperimentResult]], Run]:
@@ -114,10 +122,7 @@ def experiment(
             outcome_sem: float | None = None,
             **own: Any,
         ) -> ExperimentResult:
-            check_option("size", size, SIZES)
-            if isinstance(random_state, bool) or not isinstance(random_state, int) or random_state < 0:
-                raise OptionError(f"random_state={random_state!r} is not allowed; give a whole number from 0.")
-            chosen: Size = size if quick is None else ("quick" if quick else "full")
+            chosen = checked_size(size, quick, random_state)
             if panel is None:
                 n = QUICK_PATIENTS if chosen == "quick" else FULL_PATIENTS
                 panel, truth = simulate_clinic(preset, n_patients=n, random_state=random_state, options=options)

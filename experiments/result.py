@@ -33,6 +33,8 @@ class ExperimentResult:
     figure : Figure or None
     notes : tuple of str
         What was left out, and what the numbers rest on.
+    shown : DataFrame or None
+        What the text shows in place of a long table.
     """
 
     name: str
@@ -42,15 +44,17 @@ class ExperimentResult:
     falsification: pd.DataFrame
     figure: Figure | None = None
     notes: tuple[str, ...] = ()
+    shown: pd.DataFrame | None = None
 
     @property
     def text(self) -> str:
         """Claim, table, sentence, check and notes as plain text."""
-        more = len(self.table) - SHOWN
+        table = self.table if self.shown is None else self.shown
+        more = len(table) - SHOWN
         rest = [f"... and {more} rows more in the table."] if more > 0 else []
         parts = [
             f"{self.name}: {self.claim}",
-            _plain(self.table.head(SHOWN)),
+            _plain(table.head(SHOWN)),
             *rest,
             self.sentence,
             "Falsification check",

@@ -8,6 +8,7 @@ depend on the machine. "forest" is EconML's without its nuisance models, and is 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--large", action="store_true", help="also 100,000 patients (1.2 million rows)")
     parser.add_argument("--sizes", nargs="+", type=int, default=[1000, 5000])
     given = parser.parse_args(arguments)
+    cores = os.cpu_count() or 1
     sizes = [*given.sizes, *([100_000] if given.large else [])]
     print(
         f"{'patients':>9} {'rows':>9} {'seconds':>8} {'per 1,000':>10} {'peak GB':>8}"
@@ -42,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         panel = simulate_clinic("nonlinear", n_patients=n, random_state=1).panel
         ours = seconds(lambda p: AllianceEffect().fit(p), panel)
         timed = find_spec("econml") is not None and n <= 5000
-        peer = seconds(causal_forest, panel) if timed else float("nan")
-        forest = seconds(partial(causal_forest, nuisance=False), panel) if timed else float("nan")
+        peer = seconds(partial(causal_forest, cores=cores), panel) if timed else float("nan")
+        forest = seconds(partial(causal_forest, nuisance=False, cores=cores), panel) if timed else float("nan")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         row = f"{n:>9,} {panel.n_sessions:>9,} {ours:>8.1f} {1000 * ours / n:>10.2f} {peak:>8.2f}"
         print(f"{row} {peer:>9.1f} {peer / ours:>6.1f} {forest:>9.1f} {forest / ours:>6.1f}", flush=True)

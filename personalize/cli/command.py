@@ -76,7 +76,7 @@ def _say(problem: BaseException, debug: bool) -> int:
         print(f"error: {in_flags(str(problem))}", file=sys.stderr)
         return BAD_INPUT
     if isinstance(problem, KeyboardInterrupt):
-        print("stopped; nothing was written.", file=sys.stderr)
+        print("stopped; what was not finished is not written.", file=sys.stderr)
         return FAILED
     if isinstance(problem, BrokenPipeError):  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

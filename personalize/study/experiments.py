@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +12,7 @@ from features import Panel
 from features.errors import OptionError
 
 GROUP = "personalize.experiments"
+LONG_RUN = {"n_jobs": "--jobs", "checkpoint": "--checkpoint", "dask": "--dask"}
 
 
 class Finding(Protocol):
@@ -32,7 +35,8 @@ class Experiment(Protocol):
     """One question.
 
     Without a panel it is asked of a simulated clinic, whose truth is known; ``quick`` asks for a small size. Standard
-    errors of measurement are as in `AllianceEffect`.
+    errors of measurement are as in `AllianceEffect`. Some also take options of long runs, ``progress``, or the
+    ``folder`` into which they write what is done as they go.
     """
 
     def __call__(
@@ -43,6 +47,7 @@ class Experiment(Protocol):
         quick: bool | None = None,
         alliance_sem: float | None = None,
         outcome_sem: float | None = None,
+        **options: Any,
     ) -> Finding:
         """Answer the question."""
         ...
@@ -64,6 +69,35 @@ def find_experiment(name: str) -> Experiment:
     loaded: Any = known[wanted].load()
     found: Experiment = loaded
     return found
+
+
+def takes(ask: Experiment, option: str) -> bool:
+    """Whether an experiment has this keyword beside those that all have."""
+    return option in inspect.signature(ask).parameters
+
+
+def long_run_options(ask: Experiment, given: Mapping[str, object]) -> dict[str, object]:
+    """Keep those options of long runs that were given; only some experiments take them.
+
+    Parameters
+    ----------
+    ask : Experiment
+    given : mapping
+        Value by keyword of `LONG_RUN`; None where it was not given.
+
+    Raises
+    ------
+    OptionError
+        When one was given that this experiment does not take; the message lists those that do.
+    """
+    used = {option: value for option, value in given.items() if value is not None}
+    for option in used:
+        if not takes(ask, option):
+            able = [name for name, point in sorted(_known().items()) if takes(point.load(), option)]
+            raise OptionError(
+                f"{LONG_RUN[option]}: not an option of this experiment, but of {', '.join(able) or 'none'}."
+            )
+    return used
 
 
 def listed_experiments() -> str:

@@ -148,19 +148,33 @@ def test_a_damaged_line_in_the_middle_is_not_guessed(tmp_path):
 
 
 SLOW = """
-import sys, time
+import os, sys, time
 from experiments.checkpoint import Checkpoint, run_cells
+log, jobs = sys.argv[2], int(sys.argv[3])
 def work(k):
-    open(sys.argv[2], "a").write(f"{k} ")
-    time.sleep(0.15)
+    open(log, "a").write(f"{k}:{os.getpid()} ")
+    time.sleep(0.15 * jobs)
     return [{"value": k}]
-run_cells([{"k": k} for k in range(8)], work, checkpoint=Checkpoint(sys.argv[1], {"a": 1}), progress=False)
+kept = Checkpoint(sys.argv[1], {"a": 1})
+run_cells([{"k": k} for k in range(12)], work, checkpoint=kept, progress=False, n_jobs=jobs)
 """
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path):
+def running(pid: int) -> bool:
+    """Whether a process is there, and not only waiting to be buried."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:  # it is just gone, or the system has no /proc
+        return not Path("/proc").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_run_goes_on_where_it_was(tmp_path, jobs):
     path, log = tmp_path / "run.jsonl", tmp_path / "log"
-    command = [sys.executable, "-c", SLOW, str(path), str(log)]
+    command = [sys.executable, "-c", SLOW, str(path), str(log), str(jobs)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment)
     end = time.monotonic() + 60
@@ -169,11 +183,16 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = [json.loads(line)["cell"]["k"] for line in path.read_text().splitlines()[1:]]
-    assert 3 <= len(done) < 8
+    assert 3 <= len(done) < 12
+    workers = {int(text.split(":")[1]) for text in log.read_text().split()}
+    while (alive := [pid for pid in workers if running(pid)]) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not alive  # no worker stays behind
     subprocess.run(command, env=environment, check=True, timeout=120)
-    assert Checkpoint(path, {"a": 1}).table()["value"].tolist() == list(range(8))
-    begun = [int(k) for k in log.read_text().split()]
-    assert sorted(set(begun)) == list(range(8))
+    kept = [json.loads(line)["cell"]["k"] for line in path.read_text().splitlines()[1:]]
+    assert kept[: len(done)] == done and sorted(kept) == list(range(12))  # no cell lost, none twice
+    begun = [int(text.split(":")[0]) for text in log.read_text().split()]
+    assert sorted(set(begun)) == list(range(12))
     assert all(begun.count(k) == 1 for k in done)  # no finished cell was done again
 
 

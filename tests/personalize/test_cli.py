@@ -238,6 +238,47 @@ def test_experiments_are_found_by_their_entry_points(
     assert wrong.code == 2 and "there is count-them" in wrong.err
 
 
+def test_options_of_long_runs_reach_the_experiments_that_take_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(panel: Panel | None = None, *, random_state: int = 0, **options: object) -> SimpleNamespace:
+        """Short?"""
+        return SimpleNamespace(text=f"short {sorted(options)}")
+
+    def long(
+        panel: Panel | None = None,
+        *,
+        n_jobs: int = 1,
+        checkpoint: Path | None = None,
+        progress: bool = False,
+        **options: object,
+    ) -> SimpleNamespace:
+        """Long?"""
+
+        def save(folder: Path, *, overwrite: bool) -> None:
+            folder.mkdir()
+
+        return SimpleNamespace(text=f"jobs {n_jobs}, progress {progress}, kept in {checkpoint}.", save=save)
+
+    def every(panel: Panel | None = None, *, folder: Path | None = None, **options: object) -> SimpleNamespace:
+        """All?"""
+        return SimpleNamespace(text=f"into {folder}.")
+
+    points = [
+        SimpleNamespace(name=name, load=lambda ask=ask: ask)
+        for name, ask in (("short", short), ("long", long), ("all", every))
+    ]
+    monkeypatch.setattr(experiments, "entry_points", lambda group: points)
+    out = tmp_path / "out"
+    done = invoke("experiment", "long", "--jobs", "2", "--out", out)
+    assert done.code == 0 and f"jobs 2, progress True, kept in {out}.cells.jsonl." in done.out.replace("\n", "")
+    named = invoke("experiment", "long", "--checkpoint", tmp_path / "x")
+    assert f"kept in {tmp_path / 'x'}." in named.out.replace("\n", "")
+    assert f"into {out}." in invoke("experiment", "all", "--out", out).out.replace("\n", "")
+    refused = invoke("experiment", "short", "--jobs", "2")
+    assert refused.code == 2 and "--jobs: not an option of this experiment, but of long." in refused.err
+
+
 @pytest.mark.parametrize("args", [("predict",), ("patient", "P1")])
 def test_a_folder_that_holds_no_run_is_refused(args: tuple[str, ...], tmp_path: Path) -> None:
     name, *rest = args
