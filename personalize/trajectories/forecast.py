@@ -46,7 +46,7 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
     random_state : int
         Seeds folds and trees; the same seed gives the same bytes.
     level : float
-        Probability of the interval (``lower``, ``upper``) and of the band that holds a whole path.
+        Probability of the interval (``lower``, ``upper``) and of the band that holds a path.
     members : sequence of str, optional
         Which members take part; by default as the number of patients asks for (`registry.usual_members`). `baselines`
         names the usual single ones.
@@ -148,8 +148,9 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
         -------
         DataFrame
             The rows of ``at`` in order, and ``mean``, ``lower``, ``upper`` (interval of this outcome), ``band_lower``,
-            ``band_upper`` (band that holds the whole path) and one column a quantile (``"q0.05"``). What was treated
-            in a special way stands in ``attrs["notes"]``.
+            ``band_upper`` and one column a quantile (``"q0.05"``). The band holds the patient's whole path up to the
+            furthest session that ``at`` asks for (for a last session: up to the end): the further, the wider. What
+            was treated in a special way stands in ``attrs["notes"]``.
 
         Raises
         ------

@@ -38,8 +38,8 @@ class HeldOut:
         One row a forecaster, patient, landmark and horizon: forecaster, patient, landmark, horizon, severity (fifth of
         the patient's last score at the landmark; 0: none yet), outcome, mean, lower, upper, crps and the quantiles.
     paths : DataFrame
-        One row a forecaster, patient and landmark: whether the band held the whole observed future, its mean width
-        there and that of the interval.
+        One row a forecaster, patient and landmark: number of observed later sessions, whether the band held them all,
+        its mean width there and that of the interval.
     level : float
     """
 
@@ -253,5 +253,8 @@ def _paths(table: pd.DataFrame, cross: Crossfit, rows: Indices) -> pd.DataFrame:
     )
     grouped = frame.groupby(["patient", "landmark"], sort=True)
     return grouped.agg(
-        held=("held", "all"), width=("width", "mean"), pointwise_width=("pointwise_width", "mean")
+        sessions=("held", "size"),
+        held=("held", "all"),
+        width=("width", "mean"),
+        pointwise_width=("pointwise_width", "mean"),
     ).reset_index()
