@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from experiments.forecast_accuracy import fit_gpboost
+from experiments.gpboost_forecast import fit_gpboost
 from personalize.simulate import simulate_clinic
 from personalize.trajectories.clock import Clock
 from personalize.trajectories.encoder import Encoder, feature_rows
