@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 ENOUGH_PATHS = 120.0  # patients behind a node's factor
+SHARE_PATHS = 1 / 3  # of the patients where there are few: drawing in all would make paths of all lengths alike
 
 
 def furthest_asked(landmark: Indices, gap: Floats) -> Floats:
@@ -97,6 +98,7 @@ def path_factors(
     largest = largest_so_far(score, landmark, gap)
     use = np.isfinite(largest)
     placed, patient = placed.take(use), patient[use]
-    reach = neighbourhood(placed, grid, patient, ENOUGH_PATHS)
+    enough = min(ENOUGH_PATHS, SHARE_PATHS * len(np.unique(patient)))
+    reach = neighbourhood(placed, grid, patient, enough)
     found = node_quantiles(largest[use], patient, placed, reach, np.array([level]), weight[use])[:, 0]
     return np.maximum(found, 1.0)
