@@ -29,6 +29,11 @@ from personalize.trajectories.held_out import FORECASTER, transferred
 PRESETS = ("nonlinear", "harsh")
 PATIENTS = (66, 200, 500)
 FIRST_SEED = 3001
+SHOWN = {
+    "coverage": "interval covers",
+    "path_held": "band holds the whole path",
+    "path_ratio": "width of the band, in widths of the interval",
+}
 OTHERS = 1000  # patients of each clinic that forecasts are judged on
 
 
@@ -45,9 +50,8 @@ def clinic_errors(preset: str, patients: int, seed: int) -> list[Row]:
     means = cells.groupby("forecaster").mean()
     paths = held.paths.groupby("forecaster")[["held", "width", "pointwise_width"]].mean()
     means["path_held"], means["path_ratio"] = paths["held"], paths["width"] / paths["pointwise_width"]
-    return [
-        {"forecaster": str(name), "trained_on": int(train.sum()), **row.to_dict()} for name, row in means.iterrows()
-    ]
+    means.insert(0, "trained_on", int(train.sum()))
+    return [{str(name): value for name, value in row.items()} for row in means.reset_index().to_dict("records")]
 
 
 def _therapists_of(panel: Panel, patients: int) -> NDArray[np.bool_]:
@@ -64,8 +68,8 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
     for (preset, patients), own in table.groupby(key, sort=False):
         for metric in ("mae", "crps"):
             wide = own.pivot(index="seed", columns="forecaster", values=metric)
-            percent = 100 * wide[[FORECASTER]].to_numpy() / wide.drop(columns=FORECASTER) - 100
-            for name, each in percent.items():
+            for name in wide.columns.drop(FORECASTER):
+                each = 100 * (wide[FORECASTER] / wide[name] - 1)
                 n = len(each)
                 half = student.ppf(0.975, n - 1) * each.std() / np.sqrt(n) if n > 1 else np.nan
                 mean = each.mean()
@@ -77,7 +81,7 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
 def markdown(table: pd.DataFrame, found: pd.DataFrame) -> str:
     """One column a cell: differences of MAE to every contender, the worst clinic beside, and what the bands hold."""
     cells = list(dict.fromkeys(zip(table["preset"], table["patients"], strict=True)))
-    mae = found[found["metric"] == "mae"].set_index(["preset", "patients", "forecaster"])
+    mae = found[found["metric"] == "mae"]
     names = mae.groupby("forecaster")["percent"].mean().sort_values(ascending=False).index
     lines = [
         "| forecaster's MAE minus …, % [95 %] (worst clinic) | " + " | ".join(f"{p}, {n}" for p, n in cells) + " |"
@@ -86,14 +90,13 @@ def markdown(table: pd.DataFrame, found: pd.DataFrame) -> str:
     for name in names:
         shown = [
             f"{row.percent:+.1f} [{row.lower:+.1f}, {row.upper:+.1f}] ({row.worst_clinic:+.1f})".replace("-", "−")
-            for row in (mae.loc[(*cell, name)] for cell in cells)
+            for row in mae[mae["forecaster"] == name].itertuples()
         ]
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
-    own = table[table["forecaster"] == FORECASTER].groupby(["preset", "patients"])
-    means = own[["coverage", "path_held", "path_ratio"]].mean()
-    for column, title in (("coverage", "interval covers"), ("path_held", "band holds the whole path"), 
-                          ("path_ratio", "width of the band, in widths of the interval")):  # fmt: skip
-        shown = [f"{means.loc[cell, column]:.2f}".removeprefix("0") for cell in cells]
+    own = table[table["forecaster"] == FORECASTER].groupby(["preset", "patients"], sort=False)
+    means = own[list(SHOWN)].mean()
+    for column, title in SHOWN.items():
+        shown = [f"{value:.2f}".removeprefix("0") for value in means[column]]
         lines.append(f"| {title} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import forecast_accuracy, forecast_tables
+from experiments import forecast_accuracy, forecast_small, forecast_tables
 from experiments.forecast_data import Courses
 from features import OptionError, Panel
 from personalize.trajectories.compare import compare
 from personalize.trajectories.distribution import QUANTILES, quantile_name
 from personalize.trajectories.forecast import TrajectoryForecaster
-from personalize.trajectories.held_out import FORECASTER, held_out
+from personalize.trajectories.held_out import FORECASTER, held_out, transferred
 from personalize.trajectories.query import Query
 from tests.personalize.forecasting import clinic
 
@@ -123,4 +123,39 @@ def test_refitted_forecasts_are_those_of_a_forecaster_without_the_fold(two_clini
     rows = held.rows[(held.rows["forecaster"] == FORECASTER) & (held.rows["horizon"] == "last session")]
     own = rows[rows["patient"].isin(panel.patient_ids[mine])]
     out = forecaster.predict(panel.first(3), pd.DataFrame({"patient_id": own["patient"].to_numpy()}))
+    np.testing.assert_allclose(out[["mean", "lower", "upper"]], own[["mean", "lower", "upper"]])
+
+
+def test_differences_over_clinics_are_paired_and_their_limits_come_from_the_clinics():
+    errors = pd.DataFrame(
+        {
+            "preset": "harsh",
+            "patients": 66,
+            "seed": [1, 1, 2, 2, 3, 3],
+            "forecaster": [FORECASTER, "last observation"] * 3,
+            "mae": [4.9, 5.0, 5.8, 6.0, 6.93, 7.0],
+            "crps": [3.0, 3.0, 3.0, 3.0, 3.0, 3.0],
+            "coverage": 0.9,
+            "path_held": 0.9,
+            "path_ratio": 1.3,
+        }
+    )
+    found = forecast_small.differences(errors)
+    mae = found[found["metric"] == "mae"].iloc[0]
+    each = np.array([-2.0, -10 / 3, -1.0])
+    half = 4.30265273 * each.std(ddof=1) / np.sqrt(3)  # Student's t with two degrees of freedom
+    expected = [each.mean(), each.mean() - half, each.mean() + half, -1.0]
+    np.testing.assert_allclose(mae[["percent", "lower", "upper", "worst_clinic"]].to_numpy(dtype=float), expected)
+    text = forecast_small.markdown(errors, found)
+    assert "| harsh, 66 |" in text and "| last observation | −2.1 [−5.0, +0.8] (−1.0) |" in text
+
+
+def test_forecasts_of_another_clinic_are_those_of_a_forecaster_fitted_to_this_one():
+    here, there = clinic(70, 31), clinic(70, 32)
+    held = transferred(
+        TrajectoryForecaster(members=LINEAR, n_folds=2), here, there, landmarks=(3,), horizons=("last",), baselines=ONE
+    )
+    own = held.rows[held.rows["forecaster"] == FORECASTER]
+    forecaster = TrajectoryForecaster(members=LINEAR, n_folds=2).fit(here)
+    out = forecaster.predict(there.first(3), pd.DataFrame({"patient_id": own["patient"].to_numpy()}))
     np.testing.assert_allclose(out[["mean", "lower", "upper"]], own[["mean", "lower", "upper"]])
