@@ -37,7 +37,7 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
     """Forecast the outcome of patients, seen in training or not, at any later session, as a distribution.
 
     Members (a regression at each landmark and horizon, a growth model with autocorrelated residuals, boosted trees on
-    what these leave; with fewer than 1,000 patients plainer ones beside them) are fitted without each fold of the
+    what these leave; with fewer than 500 patients plainer ones beside them) are fitted without each fold of the
     patients in turn; their forecasts of patients they did not see decide how much each is trusted where (`stack`), and
     how wide the forecast is (`bands`).
 
