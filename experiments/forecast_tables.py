@@ -13,6 +13,10 @@ from personalize.trajectories.evaluate import scores, summarise
 from personalize.trajectories.held_out import FORECASTER, HeldOut
 
 STACKED = "regression + mixed model"
+DIFFERENCES = (
+    "Differences: paired by patient, 95 % by bootstrap of patients; below zero the forecaster is better. The best "
+    "single baseline is the one that came out best here, which favours it. All other limits: accuracy.csv."
+)
 LENGTHS = ((1, 1), (2, 3), (4, 6), (7, 10_000))  # sessions of a path, for coverage by length
 
 
@@ -96,8 +100,8 @@ def _share(part: pd.DataFrame, column: str) -> tuple[float, float, float, int]:
 def markdown(accuracy: pd.DataFrame, coverage: pd.DataFrame, paths: pd.DataFrame) -> str:
     """The tables as Markdown, for some data sets side by side."""
     data = list(dict.fromkeys(accuracy["data"]))
-    parts = (_accuracy_rows(accuracy, data), _difference_rows(accuracy, data), _coverage_rows(coverage, paths, data))
-    return "\n".join(part for part in parts)
+    parts = _accuracy_rows(accuracy, data), _difference_rows(accuracy, data), f"{DIFFERENCES}\n"
+    return "\n".join((*parts, _coverage_rows(coverage, paths, data)))
 
 
 def _accuracy_rows(accuracy: pd.DataFrame, data: list[str]) -> str:
@@ -106,7 +110,7 @@ def _accuracy_rows(accuracy: pd.DataFrame, data: list[str]) -> str:
     order = accuracy.groupby("forecaster")["crps"].mean().sort_values().index
     rows = [
         ["MAE / CRPS / coverage", *data],
-        ["patients", *(str(cells.loc[(FORECASTER, d), "patients"]) for d in data)],
+        ["patients forecast", *(str(cells.loc[(FORECASTER, d), "patients"]) for d in data)],
     ]
     for name in [FORECASTER, *order.drop(FORECASTER)]:
         shown = [
@@ -131,10 +135,10 @@ def _difference_rows(accuracy: pd.DataFrame, data: list[str]) -> str:
             first = own.sort_values(metric).iloc[0]
             best.append(f"{_difference(first, metric)} ({first['forecaster']})")
         rows.append([f"**best single baseline, {metric.upper()}**", *best])
-    for metric in ("mae", "crps"):
-        for name in accuracy.groupby("forecaster")["crps"].mean().sort_values().index.drop(FORECASTER):
-            shown = [_difference(cells.loc[(d, name)], metric) if (d, name) in cells.index else "–" for d in data]
-            rows.append([f"{name}, {metric.upper()}", *shown])
+    order = accuracy.groupby("forecaster")["crps"].mean().sort_values().index.drop(FORECASTER)
+    for name, metric in ((STACKED, "crps"), *((name, "mae") for name in order)):
+        shown = [_difference(cells.loc[(d, name)], metric) if (d, name) in cells.index else "–" for d in data]
+        rows.append([f"{name}, {metric.upper()}", *shown])
     return _table(rows)
 
 
@@ -159,15 +163,13 @@ def _coverage_rows(coverage: pd.DataFrame, paths: pd.DataFrame, data: list[str])
     lengths = "sessions (" + " / ".join(_length(low, high) for low, high in LENGTHS) + ")"
     for group, shown in (("all", "all"), ("landmark", "by landmark"), ("sessions", f"by its {lengths}")):
         for column, title in (("coverage", "whole path held"), ("width_ratio", "width in widths of the interval")):
-            digits = 3 if column == "width_ratio" else 2
-            shown_cells = [_listed(paths, d, group, column, digits=digits) for d in data]
-            rows.append([f"{title}, {shown}", *shown_cells])
+            rows.append([f"{title}, {shown}", *(_listed(paths, d, group, column) for d in data)])
     return _table(rows)
 
 
-def _listed(table: pd.DataFrame, data: str, group: str, column: str, *, digits: int = 2) -> str:
+def _listed(table: pd.DataFrame, data: str, group: str, column: str) -> str:
     own = table[(table["data"] == data) & (table["group"] == group)]
-    return " / ".join(_decimal(value) if digits == 2 else f"{value:.2f}" for value in own[column])
+    return " / ".join(_decimal(value) for value in own[column])
 
 
 def _decimal(value: float) -> str:

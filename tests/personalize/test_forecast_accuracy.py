@@ -103,7 +103,7 @@ def test_a_stopped_run_goes_on_and_shows_its_tables(tmp_path, monkeypatch, capsy
     text = (tmp_path / "tables.md").read_text()
     assert text in capsys.readouterr().out
     rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
-    assert rows[:3] == ["MAE / CRPS / coverage", "patients", "**forecaster**"]
+    assert rows[:3] == ["MAE / CRPS / coverage", "patients forecast", "**forecaster**"]
     assert "**best single baseline, MAE**" in rows and "by landmark" in rows and "whole path held, all" in rows
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert widths == {3}
