@@ -25,7 +25,10 @@ FORECASTS: dict[str, Described] = {
     "mean": (OUTCOME, "Expected outcome."),
     "lower": (OUTCOME, "Lower end of the interval that holds this outcome with the probability of the run's level."),
     "upper": (OUTCOME, "Upper end of that interval."),
-    "band_lower": (OUTCOME, "Lower end of the band that holds the whole path ahead with that probability."),
+    "band_lower": (
+        OUTCOME,
+        "Lower end of the band that holds the path up to the furthest session forecast, with that probability.",
+    ),
     "band_upper": (OUTCOME, "Upper end of that band."),
 }
 ATTRIBUTIONS: dict[str, Described] = {

@@ -18,20 +18,14 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from personalize.trajectories.grid import Grid, Placed
-from personalize.trajectories.quantiles import (
-    WIDENINGS,
-    neighbourhood,
-    node_quantiles,
-    patient_quantiles,
-    patient_share,
-)
+from personalize.trajectories.paths import path_factors
+from personalize.trajectories.quantiles import neighbourhood, node_quantiles, patient_quantiles, patient_share
 from personalize.trajectories.scale import Scale, fit_scale
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 ENOUGH = 400.0  # patients behind a node's quantiles
-ENOUGH_PATHS = 120.0  # patients behind a landmark's path band
 LEVELS = np.array([0.005, 0.01, 0.025, *np.round(np.arange(0.05, 0.951, 0.05), 3), 0.975, 0.99, 0.995])
 HEIGHTS = 5  # forecast levels between which departures are interpolated
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -57,8 +51,8 @@ class Bands:
         What the level adds to the quantiles.
     factor : array of shape (2,)
         Calibrates the interval below and above the forecast.
-    path : array of shape (n_landmark_nodes,)
-        How much wider than the interval the band of a whole path is.
+    path : array of shape (n_nodes,)
+        How much wider than the interval the band of a path is, by landmark and furthest horizon.
     level : float
     """
 
@@ -84,9 +78,9 @@ class Bands:
         ends = self.quantiles(np.array([(1 - self.level) / 2, (1 + self.level) / 2]), placed, mean)
         return np.minimum(ends[:, 0], -SMALLEST), np.maximum(ends[:, 1], SMALLEST)
 
-    def path_factor(self, grid: Grid, seen: Indices) -> Floats:
-        """How much wider the path's band is for each row."""
-        return np.asarray(np.interp(np.log1p(seen), np.log1p(grid.landmarks), self.path))
+    def path_factor(self, furthest: Placed) -> Floats:
+        """How much wider the path's band is for rows whose landmark and furthest horizon lie there."""
+        return furthest.mix(self.path)
 
     def _between(self, probability: Floats) -> tuple[Indices, Floats]:
         """Columns around each probability; in normal scores, and beyond the outermost columns in their direction."""
@@ -110,7 +104,7 @@ class Errors:
     error : outcome minus forecast
     mean : forecast
     gap : horizon; NaN for the last session
-    seen, patient, fold : ints
+    landmark, patient, fold : ints
     weight : weights of the rows
     placed : the rows on the grid
     """
@@ -118,7 +112,7 @@ class Errors:
     error: Floats
     mean: Floats
     gap: Floats
-    seen: Indices
+    landmark: Indices
     patient: Indices
     fold: Indices
     weight: Floats
@@ -129,7 +123,7 @@ class Errors:
         return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS}, placed=self.placed.take(rows))
 
 
-_ARRAYS = ("error", "mean", "gap", "seen", "patient", "fold", "weight")
+_ARRAYS = ("error", "mean", "gap", "landmark", "patient", "fold", "weight")
 
 
 def fit_bands(errors: Errors, situation: Floats, grid: Grid, *, level: float) -> Bands:
@@ -166,7 +160,7 @@ def fit_bands(errors: Errors, situation: Floats, grid: Grid, *, level: float) ->
         heights,
         np.zeros((len(heights), len(levels))),
         np.ones(2),
-        np.ones(len(grid.landmarks)),
+        np.ones(grid.n_nodes),
         level,
     )
     bands = _with_departure(bands, errors, scaled)
@@ -176,8 +170,10 @@ def fit_bands(errors: Errors, situation: Floats, grid: Grid, *, level: float) ->
     factor = np.array([_side_factor(scaled / end, errors, level) for end in (low, high)])
     bands = replace(bands, factor=factor)
     score = path_score(scaled, *bands.interval(errors.placed, errors.mean))
-    at = ~np.isnan(errors.gap)
-    return replace(bands, path=_path_factors(score[at], errors.take(at), grid, level))
+    path = path_factors(
+        score, errors.landmark, errors.gap, errors.patient, errors.placed, grid, errors.weight, level=level
+    )
+    return replace(bands, path=path)
 
 
 def _side_factor(score: Floats, errors: Errors, level: float) -> float:
@@ -248,23 +244,3 @@ def _departure(bands: Bands, scaled: Floats, plain: Floats, hats: Floats, mass: 
         cumulative = (np.cumsum(own[order]) - 0.5 * own[order]) / own.sum()
         out[i] = np.interp(bands.levels, cumulative, scaled[order]) - own @ plain / own.sum()
     return out
-
-
-def _path_factors(score: Floats, errors: Errors, grid: Grid, level: float) -> Floats:
-    """Factor by landmark node that holds the patients' largest score with probability ``level``."""
-    width = int(errors.seen.max(initial=0)) + 1
-    ids, inverse = np.unique(errors.patient * width + errors.seen, return_inverse=True)
-    largest = np.full(len(ids), -np.inf)
-    np.maximum.at(largest, inverse, score)
-    weight = np.bincount(inverse, errors.weight) / np.bincount(inverse)
-    who, at = np.divmod(ids, width)
-    order = np.argsort(largest, kind="stable")
-    largest, who, at, weight = largest[order], who[order], np.log1p(at[order]), weight[order]
-    out = np.ones(len(grid.landmarks))
-    for i, node in enumerate(np.log1p(grid.landmarks)):
-        for reach in WIDENINGS:
-            mass = np.exp(-0.5 * ((at - node) / reach) ** 2)
-            if len(np.unique(who[mass > 0.3])) >= ENOUGH_PATHS or reach == WIDENINGS[-1]:
-                break
-        out[i] = patient_quantiles(largest, who, mass * weight, np.array([level]))[0]
-    return np.maximum(out, 1.0)

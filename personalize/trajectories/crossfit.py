@@ -129,7 +129,7 @@ def calibrate(
         outcome - mean,
         mean,
         query.targets.gap,
-        query.seen,
+        query.targets.landmark,
         query.patient,
         cross.folds.of_patient[query.patient],
         weight,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.errors import OptionError, listed
 from features.panel import Panel
 from personalize.trajectories.bands import Bands
+from personalize.trajectories.paths import furthest_asked
 from personalize.trajectories.query import Query
 from personalize.trajectories.situation import situation
 from personalize.trajectories.stack import Stack
@@ -61,13 +62,15 @@ class Calibration:
         Returns
         -------
         DataFrame
-            mean, lower, upper, band_lower, band_upper, then one column a quantile.
+            mean, lower, upper, band_lower, band_upper (path up to the furthest target of the same landmark), then one
+            column a quantile.
         """
         bands, placed, raw = self.bands, query.placed, self.mean(query)
         told = situation(query, self.stack.names, raw, self.center, self.spread)
         scale = bands.scale.at(told, query.targets.gap)
         low, high = bands.interval(placed, raw)
-        wide = bands.path_factor(query.grid, query.seen)
+        furthest = furthest_asked(query.targets.landmark, query.targets.gap)
+        wide = bands.path_factor(query.grid.place(query.seen, furthest))
         columns = {
             "mean": raw,
             "lower": raw + scale * low,

@@ -37,7 +37,7 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
     """Forecast the outcome of patients, seen in training or not, at any later session, as a distribution.
 
     Members (a regression at each landmark and horizon, a growth model with autocorrelated residuals, boosted trees on
-    what these leave; with fewer than 1,000 patients plainer ones beside them) are fitted without each fold of the
+    what these leave; with fewer than 500 patients plainer ones beside them) are fitted without each fold of the
     patients in turn; their forecasts of patients they did not see decide how much each is trusted where (`stack`), and
     how wide the forecast is (`bands`).
 
@@ -46,7 +46,7 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
     random_state : int
         Seeds folds and trees; the same seed gives the same bytes.
     level : float
-        Probability of the interval (``lower``, ``upper``) and of the band that holds a whole path.
+        Probability of the interval (``lower``, ``upper``) and of the band that holds a path.
     members : sequence of str, optional
         Which members take part; by default as the number of patients asks for (`registry.usual_members`). `baselines`
         names the usual single ones.
@@ -148,8 +148,9 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
         -------
         DataFrame
             The rows of ``at`` in order, and ``mean``, ``lower``, ``upper`` (interval of this outcome), ``band_lower``,
-            ``band_upper`` (band that holds the whole path) and one column a quantile (``"q0.05"``). What was treated
-            in a special way stands in ``attrs["notes"]``.
+            ``band_upper`` and one column a quantile (``"q0.05"``). The band holds the patient's whole path up to the
+            furthest session that ``at`` asks for (for a last session: up to the end): the further, the wider. What
+            was treated in a special way stands in ``attrs["notes"]``.
 
         Raises
         ------

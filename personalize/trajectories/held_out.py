@@ -38,8 +38,8 @@ class HeldOut:
         One row a forecaster, patient, landmark and horizon: forecaster, patient, landmark, horizon, severity (fifth of
         the patient's last score at the landmark; 0: none yet), outcome, mean, lower, upper, crps and the quantiles.
     paths : DataFrame
-        One row a forecaster, patient and landmark: whether the band held the whole observed future, its mean width
-        there and that of the interval.
+        One row a forecaster, patient and landmark: number of observed later sessions, whether the band held them all,
+        its mean width there and that of the interval.
     level : float
     """
 
@@ -95,28 +95,80 @@ def held_out(
     contenders: dict[str, Sequence[str]] = {FORECASTER: forecaster.members_for(panel), **given}
     names = list(dict.fromkeys(name for members in contenders.values() for name in members))
     cross = _folds_only(forecaster, panel) if refit else _cross(forecaster, panel, names)
-    query, fold = cross.query, cross.fold
-    cells = _cells(cross, landmarks, horizons)
-    path = ~query.targets.last & np.isin(query.seen, landmarks)
-    wanted = path.copy()
-    for _, _, chosen in cells:
-        wanted[chosen] = True
+    asked = _Asked.of(cross, landmarks, horizons)
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in (*contenders, *(peers or {}))}
     for f in range(cross.folds.count):
-        use = np.flatnonzero(wanted & (fold == f))
-        tables = (
-            _refitted(forecaster, cross, f, use, contenders, names, peers or {})
-            if refit
-            else _from_folds(forecaster, cross, f, use, contenders)
-        )
+        use = np.flatnonzero(asked.wanted & (cross.fold == f))
+        if refit:
+            train = panel.subset(np.flatnonzero(cross.folds.of_patient != f))
+            tables = _refitted(forecaster, train, cross, use, contenders, names, peers or {})
+        else:
+            tables = _from_folds(forecaster, cross, f, use, contenders)
         for name, table in tables.items():
             parts[name].append(table.set_axis(use, axis=0))
+    whole = {name: pd.concat(tables_of).sort_index() for name, tables_of in parts.items()}
+    return _assembled(whole, cross, asked, forecaster.level)
+
+
+def transferred(
+    forecaster: TrajectoryForecaster,
+    train: Panel,
+    test: Panel,
+    *,
+    landmarks: Sequence[int] = (3, 5, 8),
+    horizons: Sequence[int | str] = (1, 4, "last"),
+    baselines: Mapping[str, Sequence[str]] | None = None,
+) -> HeldOut:
+    """Fit to one panel and forecast the patients of another: another clinic, later years.
+
+    Parameters
+    ----------
+    forecaster : TrajectoryForecaster
+        Its options count.
+    train, test : Panel
+    landmarks, horizons, baselines
+        As in `held_out`.
+    """
+    _check(test, landmarks, horizons)
+    given = BASELINES if baselines is None else baselines
+    contenders: dict[str, Sequence[str]] = {FORECASTER: forecaster.members_for(train), **given}
+    names = list(dict.fromkeys(name for members in contenders.values() for name in members))
+    cross = _folds_only(forecaster, test)
+    asked = _Asked.of(cross, landmarks, horizons)
+    use = np.flatnonzero(asked.wanted)
+    tables = _refitted(forecaster, train, cross, use, contenders, names, {})
+    return _assembled(
+        {name: table.set_axis(use, axis=0) for name, table in tables.items()}, cross, asked, forecaster.level
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which targets are forecast: one a patient in each cell of landmark and horizon, and every session of the paths.
+
+    ``wanted`` and ``path`` are masks of shape (n_targets,).
+    """
+
+    cells: list[tuple[int, str, Indices]]
+    wanted: NDArray[np.bool_]
+    path: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, cross: Crossfit, landmarks: Sequence[int], horizons: Sequence[int | str]) -> _Asked:
+        path = ~cross.query.targets.last & np.isin(cross.query.seen, landmarks)
+        cells, wanted = _cells(cross, landmarks, horizons), path.copy()
+        for _, _, chosen in cells:
+            wanted[chosen] = True
+        return cls(cells, wanted, path)
+
+
+def _assembled(tables: Mapping[str, pd.DataFrame], cross: Crossfit, asked: _Asked, level: float) -> HeldOut:
+    """Score what each contender forecast; the tables' index holds the targets."""
     rows, paths = [], []
-    for name, tables_of in parts.items():
-        table = pd.concat(tables_of).sort_index()
-        rows.append(_scored(table, cross, cells).assign(forecaster=name))
-        paths.append(_paths(table, cross, np.flatnonzero(path)).assign(forecaster=name))
-    return HeldOut(pd.concat(rows, ignore_index=True), pd.concat(paths, ignore_index=True), forecaster.level)
+    for name, table in tables.items():
+        rows.append(_scored(table, cross, asked.cells).assign(forecaster=name))
+        paths.append(_paths(table, cross, np.flatnonzero(asked.path)).assign(forecaster=name))
+    return HeldOut(pd.concat(rows, ignore_index=True), pd.concat(paths, ignore_index=True), level)
 
 
 def _from_folds(
@@ -132,19 +184,17 @@ def _from_folds(
 
 def _refitted(
     forecaster: TrajectoryForecaster,
+    train: Panel,
     cross: Crossfit,
-    f: int,
     use: Indices,
     contenders: Mapping[str, Sequence[str]],
     names: list[str],
     peers: Mapping[str, Peer],
 ) -> dict[str, pd.DataFrame]:
-    """Forecasts of one fold from a panel without it."""
-    whole = cross.query.landmarks
-    train = whole.panel.subset(np.flatnonzero(cross.folds.of_patient != f))
+    """Forecasts of some targets from a panel without their patients."""
     own = crossfit(train, names, **forecaster.crossfit_options())
     model = ForecastModel.of(own, tuple(names), forecaster.level)
-    query = model.query(whole, cross.query.targets.take(use))
+    query = model.query(cross.query.landmarks, cross.query.targets.take(use))
     out = {}
     for name, members in contenders.items():
         fitted = calibrate(own, members, level=forecaster.level)
@@ -253,5 +303,8 @@ def _paths(table: pd.DataFrame, cross: Crossfit, rows: Indices) -> pd.DataFrame:
     )
     grouped = frame.groupby(["patient", "landmark"], sort=True)
     return grouped.agg(
-        held=("held", "all"), width=("width", "mean"), pointwise_width=("pointwise_width", "mean")
+        sessions=("held", "size"),
+        held=("held", "all"),
+        width=("width", "mean"),
+        pointwise_width=("pointwise_width", "mean"),
     ).reset_index()

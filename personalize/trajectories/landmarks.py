@@ -154,10 +154,17 @@ def last_observed(panel: Panel) -> Indices:
 
 
 def thinned(targets: Targets, limit: int, rng: np.random.Generator) -> Targets:
-    """Keep a random ``limit`` of the rows, in order, where there are more; patients stay, rows go."""
+    """Keep at most ``limit`` rows, in order, where there are more: random landmarks, each with all of its targets.
+
+    A landmark without some of its targets would seem to have an easier path to hold inside a band.
+    """
     if len(targets) <= limit:
         return targets
-    return targets.take(np.sort(rng.permutation(len(targets))[:limit]))
+    count = np.bincount(targets.landmark)
+    order = rng.permutation(len(count))
+    keep = np.zeros(len(count), dtype=bool)
+    keep[order[np.cumsum(count[order]) <= limit]] = True
+    return targets.take(keep[targets.landmark])
 
 
 def with_patients(targets: Targets, landmarks: Landmarks, keep: NDArray[np.bool_]) -> Targets:

@@ -24,7 +24,7 @@ LEARNERS: dict[str, Learner] = {
     "boosted": learn_boosted,
     "lightgbm": learn_lightgbm,
 }
-MANY_PATIENTS = 1000
+MANY_PATIENTS = 500
 FEW = ("direct", "growth", "boosted", "regression", "mixed", "neighbours")
 MANY = ("direct", "growth", "boosted")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.errors import FileError
 from personalize.trajectories.members.member import Stored
 
-FORMAT = 2
+FORMAT = 3
 KIND = "personalize trajectory forecaster"
 
 

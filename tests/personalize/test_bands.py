@@ -9,9 +9,10 @@ from scipy.special import ndtri
 from personalize.trajectories.bands import Errors, fit_bands
 from personalize.trajectories.grid import Grid
 from personalize.trajectories.held_out import crps
+from personalize.trajectories.paths import furthest_asked
 from personalize.trajectories.quantiles import node_patients, patient_quantiles, patient_share
 
-GRID = Grid((0.0, 2.0, 6.0), (1.0, 3.0, 8.0))
+GRID = Grid((0.0, 2.0, 6.0), (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0))
 
 
 def errors(n_patients: int = 1500, *, seed: int = 0, skew: float = 0.0, bias: float = 0.0) -> tuple[Errors, np.ndarray]:
@@ -31,8 +32,9 @@ def errors(n_patients: int = 1500, *, seed: int = 0, skew: float = 0.0, bias: fl
     fold = rng.integers(0, 5, n_patients)[patient]
     placed = GRID.place(seen, gap)
     weight = np.ones(len(patient))
-    situation = np.column_stack([np.ones(len(patient)), np.log(gap), seen > 0])
-    return Errors(error, mean, gap, seen, patient, fold, weight, placed), situation
+    situation = np.column_stack([np.ones(len(patient)), np.log(gap), np.log1p(seen)])
+    # one landmark a patient, so that the patient's number is the landmark's
+    return Errors(error, mean, gap, patient, patient, fold, weight, placed), situation
 
 
 def test_quantiles_of_five_patients_by_hand():
@@ -67,14 +69,28 @@ def test_intervals_and_paths_cover_other_patients():
     inside = (scaled >= low) & (scaled <= high)
     share = np.bincount(new.patient, inside) / np.bincount(new.patient)
     assert share.mean() == pytest.approx(0.9, abs=0.02)
-    for seen in (0, 2, 6):
-        assert inside[new.seen == seen].mean() == pytest.approx(0.9, abs=0.035)
+    seen = np.rint(np.expm1(about_new[:, 2])).astype(int)
+    for k in (0, 2, 6):
+        assert inside[seen == k].mean() == pytest.approx(0.9, abs=0.035)
     for gap in (1, 4, 9):
         assert inside[new.gap == gap].mean() == pytest.approx(0.9, abs=0.035)
-    wide = bands.path_factor(GRID, new.seen)
+
+
+def test_paths_of_every_length_are_held():
+    """A short path costs little more than an interval, a long one much more; both are held for 90 % of patients."""
+    fit, about = errors(seed=1)
+    bands = fit_bands(fit, about, GRID, level=0.9)
+    new, about_new = errors(4000, seed=2)
+    scaled = new.error / bands.scale.at(about_new, new.gap)
+    low, high = bands.interval(new.placed, new.mean)
+    seen, furthest = np.rint(np.expm1(about_new[:, 2])), furthest_asked(new.landmark, new.gap)
+    wide = bands.path_factor(GRID.place(seen, furthest))
     left = np.bincount(new.patient, (scaled < low * wide) | (scaled > high * wide))
-    assert (left == 0).mean() == pytest.approx(0.9, abs=0.025)
-    assert (bands.path > 1.05).all()
+    length = np.bincount(new.patient)
+    assert (left == 0).mean() == pytest.approx(0.9, abs=0.02)
+    for one, end in ((1, 2), (3, 5), (6, 8), (9, 12)):
+        assert (left == 0)[(length >= one) & (length <= end)].mean() == pytest.approx(0.9, abs=0.035)
+    assert wide[length[new.patient] == 1].mean() < 1.08 < 1.25 < wide[length[new.patient] == 12].mean()
 
 
 def test_row_wise_calibration_would_not_hold_whole_paths():

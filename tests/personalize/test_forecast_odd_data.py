@@ -112,3 +112,25 @@ def test_an_outcome_that_varies_in_one_fold_alone_is_refused():
     flat = sessions.assign(score=np.where(sessions["patient_id"] == "p007", sessions["score"], 7.0))
     with pytest.raises(NotEnoughData, match="for all patients but those of one fold of 5"):
         TrajectoryForecaster().fit(panel_of(flat, patients))
+
+
+@pytest.mark.parametrize("therapists", [8, 30])
+def test_a_mixed_model_learns_what_sets_therapists_apart_only_from_enough_of_them(therapists):
+    """Five columns of eight therapists would be learned by heart; a new therapist could then be forecast anything."""
+    sessions, patients = toy_tables(120)
+    names = [f"t{i % therapists:02d}" for i in range(len(patients))]
+    rng = np.random.default_rng(1)
+    about = pd.DataFrame(rng.normal(size=(therapists, 5)), columns=list("abcde"))
+    staff = about.assign(therapist_id=sorted(set(names)))
+    columns = Columns(outcome="score")
+    panel = Panel(sessions, patients.assign(therapist_id=names), staff, columns=columns, measures={"score": SCALE})
+    forecaster = TrajectoryForecaster(members=("mixed",)).fit(panel)
+    history = panel.first(3).subset(np.array([0]))
+    means = []
+    for size in (0.0, 2.0):
+        stranger = pd.DataFrame({"therapist_id": ["new"], **{name: [size] for name in "abcde"}})
+        one = history.patients.assign(therapist_id="new")
+        new = Panel(history.sessions, one, stranger, columns=columns, measures={"score": SCALE})
+        means.append(forecaster.predict(new)["mean"].to_numpy())
+    assert np.array_equal(*means) == (therapists == 8)
+    assert np.abs(means[1] - means[0]).max() < 5

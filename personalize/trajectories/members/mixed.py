@@ -15,10 +15,13 @@ from features.panel import Panel
 from personalize.trajectories.members.growth import LAST_QUANTILES, remaining_intervals
 from personalize.trajectories.members.member import Stored, Training
 from personalize.trajectories.mixed import GrowthModel
-from personalize.trajectories.query import Query
+from personalize.trajectories.query import Query, intake_columns
 
 Floats = NDArray[np.float64]
 
+# Effects of intake are estimated without shrinkage: with hardly more therapists than columns about therapists the fit
+# goes through every one of them, and the patients of a new therapist are forecast anything at all.
+OWNERS_PER_COLUMN = 5
 ADDENDS = {
     "mixed_time": "time",
     "mixed_patient": "baseline patient",
@@ -68,9 +71,20 @@ def _fit(query: Query, keep: NDArray[np.bool_]) -> Mixed:
     panel = query.landmarks.panel
     rows = keep[panel.patient_index]
     model = GrowthModel(ar=False).fit(
-        panel.outcome[rows], panel.time[rows], query.intake(), panel.patient_index[rows], _therapists(panel)
+        panel.outcome[rows], panel.time[rows], _intake(query), panel.patient_index[rows], _therapists(panel)
     )
     return Mixed(model, remaining_intervals(panel.subset(keep), query.clock))
+
+
+def _intake(query: Query) -> Floats:
+    """Intake inputs to learn from; blank where there are too few patients, or therapists, for their columns."""
+    out, panel = query.intake(), query.landmarks.panel
+    groups = np.array([query.encoder.groups[i] for i in intake_columns(query.encoder)], dtype=object)
+    for group, owners in (("baseline patient", panel.n_patients), ("baseline therapist", panel.n_therapists)):
+        own = groups == group
+        if owners < OWNERS_PER_COLUMN * own.sum():
+            out[:, own] = np.nan
+    return out
 
 
 def _therapists(panel: Panel) -> list[object] | None:
