@@ -73,7 +73,7 @@ def score(guessed: PatientEffects, clinic: SimulatedClinic) -> dict[str, float]:
             "coverage": float(inside.mean()),
             "coverage_top_fifth": float(inside[top].mean()),
             "coverage_few_sessions": float(inside[np.argsort(counts, kind="stable")[:k]].mean()),
-            "width": float(np.mean(estimates.upper - estimates.lower)),
+            "width": float(np.mean(guessed.upper - guessed.lower)),
         }
     return out
 

@@ -179,7 +179,8 @@ def test_wilson_by_its_published_example():
 
 
 def test_scores_of_one_cell():
-    ours, oracle, flat = one_cell("linear", 60, 6, 9000, OURS)
+    ours, named, oracle, flat = one_cell("linear", 60, 6, 9000, OURS)
     assert oracle["rmse"] < ours["rmse"] < 2 * flat["rmse"]
+    assert oracle["rmse"] < named["rmse"] != ours["rmse"] and "coverage" in named
     assert np.isnan(flat["rank_correlation"]) and "coverage" not in flat
     assert ours["ranked"] in (0.0, 1.0) and ours["seconds"] > 0
