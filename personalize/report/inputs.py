@@ -84,6 +84,12 @@ class ReportInputs:
     notes: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def level(self) -> float:
+        """Probability of the intervals of forecasts and of the effect."""
+        given = self.run.get("level") if self.average is None else self.average.get("level")
+        return 0.90 if given is None else float(given)
+
     def __post_init__(self) -> None:
         if not isinstance(self.panel, Panel):
             raise OptionError(f"ReportInputs: panel must be a Panel, {type(self.panel).__name__} came.")

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from personalize.report import skill
 from personalize.report.inputs import SMALLEST_GROUP, ReportInputs
-from personalize.report.numbers import interval, num, p_value
+from personalize.explain.verdicts import SURE, hinges
+from personalize.report.numbers import between, num, p_value, percent
 from personalize.report.words import Words
 
 
 def summary(inputs: ReportInputs, words: Words) -> list[str]:
     """Two to four sentences; what is not there is not mentioned here but in its section."""
     panel = inputs.panel
-    out = [f"{num(panel.n_patients)} patients, {num(panel.n_sessions)} sessions, outcome {words.outcome}."]
+    out = [f"{num(panel.n_patients)} patients, {num(panel.n_sessions)} sessions; the outcome is {words.outcome} ({words.better} is "
+        "better)."]
     found = inputs.evaluation
     if found is not None:
         compared = skill.in_words(found)
         out += [f"The error of forecasts for new patients is {compared}."] if compared else []
     average, test = inputs.average, inputs.heterogeneity
     if average is not None:
-        out.append(
-            f"On average, one {words.alliance} point more goes with {num(average['estimate'])} "
-            f"{interval(average['lower'], average['upper'])} points of {words.outcome} at the {words.when} session "
-            f"(observational)."
-        )
+        out.append(_average(average, inputs, words))
     if test is not None:
         intake = p_value(test.get("baseline_p_value", float("nan")))
-        said = f"heterogeneity test {p_value(test['p_value'])}, by intake {intake}"
+        said = f"heterogeneity test {p_value(test['p_value'])}, of what intake predicts {intake}"
         if bool(test["detected"]):
             out.append(f"Patients differ in this ({said}).{_named(inputs, words)}")
         else:
@@ -33,9 +33,27 @@ def summary(inputs: ReportInputs, words: Words) -> list[str]:
     return out
 
 
+def _average(average: pd.Series, inputs: ReportInputs, words: Words) -> str:
+    """The average effect with its interval, and which direction that is."""
+    lower, upper = float(average["lower"]), float(average["upper"])
+    improves = (float(average["estimate"]) < 0) == (inputs.panel.better == "low")
+    shown = ("an improvement" if improves else "a worsening") if lower > 0 or upper < 0 else "not shown to differ from 0"
+    level = percent(inputs.level)
+    return (
+        f"On average, one {words.alliance} point more than expected goes with a change of {num(average['estimate'])} "
+        f"points ({level} interval {between(lower, upper)}) of {words.outcome} at the {words.when} session: {shown}. "
+        "The data are observational."
+    )
+
+
 def _named(inputs: ReportInputs, words: Words) -> str:
     if inputs.hinge is None:
         return ""
-    n = int((inputs.hinge["verdict"] == f"hinges on {inputs.panel.columns.alliance}").sum())
-    many = num(n) if n >= SMALLEST_GROUP or n == 0 else f"fewer than {SMALLEST_GROUP}"
-    return f" The outcome of {many} of them is shown to hinge on {words.alliance}."
+    n = int((inputs.hinge["verdict"] == hinges(str(inputs.panel.columns.alliance))).sum())
+    if n == 0:
+        return f" Nobody is named as hinging on {words.alliance}."
+    many = num(n) if n >= SMALLEST_GROUP else f"fewer than {SMALLEST_GROUP}"
+    return (
+        f" Named as hinging on {words.alliance}: {many}, for whom a benefit is at least {percent(SURE)} probable and "
+        "who are more likely than not among those with the largest."
+    )

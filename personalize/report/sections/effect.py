@@ -13,7 +13,7 @@ from personalize.report.words import Words
 ASSUMPTIONS = (
     "What this rests on: the data are observational. The estimate compares sessions of the same patient, so everything "
     "stable about a patient is held constant; it is the effect of the process only if nothing else that changes from "
-    "session to session moves both the rating and the next outcome, if the outcome's own past and time are modelled "
+    "session to session moves both the rating and the outcome that follows, if the outcome's own past and time are modelled "
     "rightly, and if staying in treatment does not depend on what is not measured."
 )
 
@@ -38,7 +38,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
             else "No effect could be estimated from these data; the notes above say why."
         )
         return Section("effect", title(words), missing=f"{why} {LEFT_OUT}", short="Average effect")
-    level = f"{100 * float(average.get('level', 0.90)):.0f} %"
+    level = percent(inputs.level)
     estimate, lower, upper = (float(average[k]) for k in ("estimate", "lower", "upper"))
     improves = (estimate < 0) == (inputs.panel.better == "low")
     verb = "improves" if improves else "worsens"
@@ -86,7 +86,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
 def _memory(memory: pd.Series, words: Words) -> str:
     """What is carried over from one session to the next; says so where that is not clear."""
     share, error = float(memory["estimate"]), float(memory["se"])
-    size = f"{percent(share)} (SE {percent(error)})"
+    size = f"{percent(share)} (standard error {percent(error)})"
     if share - 1.645 * error > 0:
         return (
             f"Of a deviation of {words.outcome}, {size} is carried over to the next session, so a change that is kept "

@@ -7,7 +7,7 @@ import pandas as pd
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, table
 from personalize.report.inputs import ReportInputs
-from personalize.report.numbers import interval, percent
+from personalize.report.numbers import between, percent
 from personalize.report.words import Words
 
 TITLE = "Trait and state"
@@ -24,12 +24,16 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     if own is not None:
         share = own.set_index("level")["share"]
         session = own.set_index("level").loc["session"]
-        stable = 1 - float(share["session"])
-        therapist = f", of which {percent(share['therapist'])} points are therapists" if "therapist" in share else ""
+        therapist = (
+            f"; {percent(share['therapist']).removesuffix(' %')} percentage points of it between therapists"
+            if "therapist" in share
+            else ""
+        )
         said.append(
-            f"{percent(stable)} of the variance of {words.alliance} is stable between patients (trait{therapist}); "
-            f"{percent(session['share'])} {interval(100 * session['lower'], 100 * session['upper'], 2)} is change from "
-            "session to session (state), which includes measurement error and any trend."
+            f"{percent(1 - share['session'])} of the variance of {words.alliance} is stable between patients "
+            f"(trait{therapist}); {percent(session['share'])} (95 % interval "
+            f"{between(100 * session['lower'], 100 * session['upper'], 2)}) is change from session to session (state), "
+            "which includes measurement error and any trend."
         )
     else:
         said.append("Without a process column, only the outcome's variance is divided.")
