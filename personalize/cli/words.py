@@ -55,7 +55,7 @@ def patient_in_words(results: Results, who: Any) -> str:
     """Course, forecast and effect of one patient."""
     panel = results.panel.subset([who])
     outcome, patient = panel.columns.outcome, panel.columns.patient
-    scores = " ".join("-" if math.isnan(y) else f"{y:g}" for y in panel.outcome)
+    scores = " ".join("-" if math.isnan(y) else f"{y:.4g}" for y in panel.outcome)
     lines = [f"{who}: {panel.n_sessions} sessions; {outcome}: {scores or 'none yet'}"]
     table = results.table("forecasts.csv")
     if table is not None:
@@ -73,7 +73,7 @@ def patient_in_words(results: Results, who: Any) -> str:
     if own["benefit"] == own["benefit"]:
         low, high = own["benefit_lower"], own["benefit_upper"]
         lines.append(
-            f"  If the alliance were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points better "
+            f"  If {panel.columns.alliance} were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points better "
             f"after four sessions ({low:+.1f} to {high:+.1f}). Observational data."
         )
     else:
@@ -118,7 +118,7 @@ def _effect(done: RunSummary) -> list[str]:
     hinge = done.analysis.hinge
     if hinge is not None and differ["detected"]:
         counts = hinge["verdict"].value_counts()
-        lines.append("Verdicts: " + ", ".join(f"{text} {n}" for text, n in counts.items()) + ".")
+        lines.append("Verdicts: " + "; ".join(f"{n} “{text}”" for text, n in counts.items()) + ".")
     return lines
 
 

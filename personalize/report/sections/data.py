@@ -47,7 +47,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     svg, frame = charts.lengths(panel)
     rows = tuple((str(k), str(v)) for k, v in frame.itertuples(index=False))
     figures.append(Figure(svg, "How many sessions patients have.", Table(("sessions", "patients"), rows)))
-    return Section("data", "What data this is", said, figures, [("Columns", columns_table(inputs))])
+    return Section("data", "What data this is", said, figures, [("Columns", columns_table(inputs))], short="Data")
 
 
 def _lengths(n: NDArray[np.intp]) -> str:

@@ -48,7 +48,7 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
         caption = "Every patient's benefit with its interval, largest first."
         if known.sum() <= charts.MOST_TICKED:
             caption += " Dark: the interval is above zero; dashed: below zero."
-        figures.append(Figure(svg, caption, counts(found, words)))
+        figures.append(Figure(svg, caption, ends_counted(found)))
         unknown = found["p_reliable_reason"].iloc[0]
         said += [f"P(> reliable change) is not shown: {unknown}."] if isinstance(unknown, str) and unknown else []
         tables = [
@@ -84,12 +84,23 @@ def _least_known(found: pd.DataFrame, settings: Mapping[Any, Any]) -> str:
     )
 
 
+def ends_counted(found: pd.DataFrame) -> Table:
+    """How many intervals lie above zero, hold it, or lie below it; small groups suppressed."""
+    above, below = found["benefit_lower"] > 0, found["benefit_upper"] < 0
+    holds = found["benefit"].notna() & ~above & ~below
+    groups = (("above zero", above), ("holds zero", holds), ("below zero", below))
+    return Table(("interval of the benefit", "patients"), tuple((name, _many(int(own.sum()))) for name, own in groups))
+
+
+def _many(n: int) -> str:
+    """A number of patients; what would point at fewer than five is not said."""
+    return f"< {SMALLEST_GROUP}" if 0 < n < SMALLEST_GROUP else num(n)
+
+
 def counts(found: pd.DataFrame, words: Words) -> Table:
     """How many patients got each verdict, and what it means; small groups suppressed."""
     n, meant = found["verdict"].value_counts(), meanings(words.alliance)
-    rows = [
-        (str(k), num(v) if v >= SMALLEST_GROUP else f"< {SMALLEST_GROUP}", meant.get(str(k), "")) for k, v in n.items()
-    ]
+    rows = [(str(k), _many(int(v)), meant.get(str(k), "")) for k, v in n.items()]
     return Table(("verdict", "patients", "meaning"), tuple(rows))
 
 

@@ -40,7 +40,11 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     frame = pd.concat([t.assign(column=name) for name, t in tables.items()])
     frame = frame[["column", "level", "variance", "share", "lower", "upper", "n"]]
     head = ("column", "level", "variance", "share", "lower 95 %", "upper 95 %", "units")
-    caption = "Share of the variance at each level (restricted maximum likelihood, profile-likelihood intervals)."
+    several = any((frame["level"] == "therapist").any() for frame in tables.values())
+    caption = (
+        f"Share of the variance at each level; from left to right {'therapists, ' if several else ''}patients (trait) and "
+        "sessions (state, error of measurement and trends). Restricted maximum likelihood, profile-likelihood intervals."
+    )
     return Section(
         "variance", TITLE, said, [Figure(charts.variance(tables), caption, table(frame, head, left=2, count=""))]
     )
