@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +96,16 @@ class Reader:
         found = self.ask("Runtime.evaluate", asked)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Wait until an expression is true, for at most two seconds; a page on its way to another answers nothing."""
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            asked = {"expression": f"({condition}) && document.readyState === 'complete'", "returnByValue": True}
+            if self.ask("Runtime.evaluate", asked)["result"].get("value"):
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"not within two seconds: {condition}")
 
     def press(self, key: str, times: int = 1, *, shift: bool = False) -> None:
         """Press and let go a key."""
