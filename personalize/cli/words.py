@@ -17,9 +17,11 @@ def run_in_words(done: RunSummary) -> str:
     """What a run found, in a dozen lines."""
     facts = done.summary["data"]
     better = "lower is better" if facts["better"] == "low" else "higher is better"
+    therapists = f"{facts['therapists']} therapists, " if facts["therapists"] else ""
+    process = f"alliance {facts['alliance']}" if facts["alliance"] else "no column for the alliance"
     lines = [
-        f"{facts['patients']} patients, {facts['therapists']} therapists, {facts['sessions']} sessions; outcome "
-        f"{facts['outcome']} ({better}), alliance {facts['alliance'] or 'none'}.",
+        f"{facts['patients']} patients, {therapists}{facts['sessions']} sessions; outcome {facts['outcome']} "
+        f"({better}), {process}.",
         *_accuracy(done),
         *_effect(done),
     ]
@@ -73,8 +75,8 @@ def patient_in_words(results: Results, who: Any) -> str:
     if own["benefit"] == own["benefit"]:
         low, high = own["benefit_lower"], own["benefit_upper"]
         lines.append(
-            f"  If {panel.columns.alliance} were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points better "
-            f"after four sessions ({low:+.1f} to {high:+.1f}). Observational data."
+            f"  If {panel.columns.alliance} were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points "
+            f"better after four sessions ({low:+.1f} to {high:+.1f}). Observational data."
         )
     else:
         lines.append(f"  {_text(own['reason'])}")

@@ -34,9 +34,9 @@ def meanings(alliance: str) -> dict[str, str]:
         "with the largest.",
         HELPED: f"A benefit is at least {sure} probable; the patient is not shown to be among those with the largest.",
         HARMED: f"A worse outcome is at least {likely} probable.",
-        FEW: f"No other verdict holds, and there are fewer than {FEWEST_TRANSITIONS} usable steps from session to session.",
+        FEW: f"No other verdict holds, with fewer than {FEWEST_TRANSITIONS} usable steps from session to session.",
         UNCERTAIN: "No other verdict holds.",
-        ALIKE: "The test does not show that patients differ, so the average is the best estimate for everybody.",
+        ALIKE: "Patients are not shown to differ, so the average is the best estimate for everybody.",
     }
 
 

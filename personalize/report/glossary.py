@@ -54,8 +54,8 @@ GLOSSARY = {
     "mixed model": "A growth curve with differences between patients and therapists as random effects.",
     "landmarks": "Observed sessions (the third, the fifth, ...) after which a forecast is made and judged.",
     "horizon": "How far ahead a forecast reaches.",
-    "AUTOC": "Area under the TOC: how much larger the effect is among those ranked first, over the whole ranking. 0: the "
-    "ranking is no better than chance.",
+    "AUTOC": "Area under the TOC: how much larger the effect is among those ranked first, over the whole ranking. 0: "
+    "the ranking is no better than chance.",
     "Qini": "As AUTOC, but weighted by how many patients are ranked that high.",
     "standard error": "Typical size of the chance error of an estimate.",
     "profile-likelihood intervals": "Intervals that need not lie evenly around the estimate.",

@@ -28,10 +28,10 @@ def in_words(evaluation: pd.DataFrame) -> str:
         return ""
     row = found.iloc[0]
     share = float(row["estimate"])
-    ends = [round(100 * row[k], 1) for k in ("lower", "upper")]
+    lower, upper = (round(100 * row[k], 1) for k in ("lower", "upper"))
     other = "than with the last observation carried forward"
     if row["lower"] > 0:
-        return f"smaller by {percent(share)} (95 % interval {between(*ends, 2)}) {other}"
+        return f"smaller by {percent(share)} (95 % interval {between(lower, upper, 2)}) {other}"
     if row["upper"] < 0:
-        return f"larger by {percent(-share)} (95 % interval {between(-ends[1], -ends[0], 2)}) {other}"
-    return f"not shown to be smaller {other} (by {percent(share)}, 95 % interval {between(*ends, 2)})"
+        return f"larger by {percent(-share)} (95 % interval {between(-upper, -lower, 2)}) {other}"
+    return f"not shown to be smaller {other} (by {percent(share)}, 95 % interval {between(lower, upper, 2)})"

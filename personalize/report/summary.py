@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
+from personalize.explain.verdicts import SURE, hinges
 from personalize.report import skill
 from personalize.report.inputs import SMALLEST_GROUP, ReportInputs
-from personalize.explain.verdicts import SURE, hinges
-from personalize.report.numbers import between, num, p_value, percent
+from personalize.report.numbers import between, num, percent
+from personalize.report.sections.differ import tested
 from personalize.report.words import Words
 
 
 def summary(inputs: ReportInputs, words: Words) -> list[str]:
     """Two to four sentences; what is not there is not mentioned here but in its section."""
     panel = inputs.panel
-    out = [f"{num(panel.n_patients)} patients, {num(panel.n_sessions)} sessions; the outcome is {words.outcome} ({words.better} is "
-        "better)."]
+    out = [
+        f"{num(panel.n_patients)} patients, {num(panel.n_sessions)} sessions; the outcome is {words.outcome} "
+        f"({words.better} is better)."
+    ]
     found = inputs.evaluation
     if found is not None:
         compared = skill.in_words(found)
@@ -24,12 +27,7 @@ def summary(inputs: ReportInputs, words: Words) -> list[str]:
     if average is not None:
         out.append(_average(average, inputs, words))
     if test is not None:
-        intake = p_value(test.get("baseline_p_value", float("nan")))
-        said = f"heterogeneity test {p_value(test['p_value'])}, of what intake predicts {intake}"
-        if bool(test["detected"]):
-            out.append(f"Patients differ in this ({said}).{_named(inputs, words)}")
-        else:
-            out.append(f"The data do not show that patients differ in this ({said}); nobody is ranked.")
+        out.append(tested(test, "this") + (_named(inputs, words) if bool(test["detected"]) else " Nobody is ranked."))
     return out
 
 
@@ -37,7 +35,9 @@ def _average(average: pd.Series, inputs: ReportInputs, words: Words) -> str:
     """The average effect with its interval, and which direction that is."""
     lower, upper = float(average["lower"]), float(average["upper"])
     improves = (float(average["estimate"]) < 0) == (inputs.panel.better == "low")
-    shown = ("an improvement" if improves else "a worsening") if lower > 0 or upper < 0 else "not shown to differ from 0"
+    shown = "an improvement" if improves else "a worsening"
+    if lower <= 0 <= upper:
+        shown = "not shown to differ from 0"
     level = percent(inputs.level)
     return (
         f"On average, one {words.alliance} point more than expected goes with a change of {num(average['estimate'])} "

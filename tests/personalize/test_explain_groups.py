@@ -49,9 +49,7 @@ def test_yes_and_no_are_said_as_such():
     table = pd.DataFrame({"married": np.arange(400) % 2 == 0})
     encoding = learn_encoding(table)
     scores = np.where(table["married"], -4.0, 0.0) + rng.normal(size=400)
-    tree = honest_tree(
-        scores, encoding.matrix(table), encoding, np.arange(400), truths=["married"], level=0.9, seed=0
-    )
+    tree = honest_tree(scores, encoding.matrix(table), encoding, np.arange(400), truths=["married"], level=0.9, seed=0)
     assert tree.leaves["subgroup"].tolist() == ["married: yes", "married: no"]
 
 

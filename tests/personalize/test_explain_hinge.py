@@ -157,8 +157,8 @@ def test_three_strongest_moderators_and_own_sessions_in_words():
     assert found.loc["p1", ["moderator_1", "moderator_2", "moderator_3"]].tolist() == ["cold", "age", ""]
     assert found.loc["p1", "moderator_1_effect"] == 0.5
     assert found.loc["p2", "moderator_1"] == ""
-    assert "cold (less benefit, +0.5)" in found.loc["p1", "why"]
-    assert "own sessions point to more benefit (−1)" in found.loc["p1", "why"]
+    assert "cold by +0.5 (less benefit)" in found.loc["p1", "why"]
+    assert "own sessions move it by −1 (more benefit)" in found.loc["p1", "why"]
     assert "The own sessions add nothing." in found.loc["p2", "why"]
 
 

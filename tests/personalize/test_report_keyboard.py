@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from personalize.effects.alliance_effect import AllianceEffect
@@ -40,6 +41,11 @@ def reader(page, tmp_path) -> Iterator[Reader]:
         yield open_page
         assert open_page.bad == []
         assert {url.split("#")[0] for url in open_page.requests} == {page.as_uri()}
+
+
+def slide(reader: Reader, stop: int) -> None:
+    """Move the slider to a stop."""
+    reader.run(f"(s => {{ s.value = {stop}; s.dispatchEvent(new Event('input')); }})(document.getElementById('shift'))")
 
 
 def test_every_control_is_reached_by_tab_and_shows_it(reader):
@@ -111,25 +117,25 @@ def test_definitions_show_on_focus_and_stand_on_the_page(reader):
 
 def test_series_differ_without_colour(reader):
     """Every line of a patient's picture has its own dash and width; a flag is larger than the dots and hollow."""
-    reader.run("(s => { s.value = 6; s.dispatchEvent(new Event('input')); })(document.getElementById('shift'))")
+    slide(reader, 6)
     looks = reader.run(
-        "['path.seen', 'path.alli', 'path.base', 'path.fan'].map(q => getComputedStyle(document.querySelector('#fan ' + "
-        "q))).map(s => s.strokeDasharray + ' ' + s.strokeWidth)"
+        "['.seen', '.alli', '.base', '.fan'].map(q => getComputedStyle(document.querySelector('#fan path' + q)))"
+        ".map(s => s.strokeDasharray + ' ' + s.strokeWidth)"
     )
     assert len(set(looks)) == 4
     kinds = ("share therapist", "share patient", "share session")
     filled = reader.run(
         f"{list(kinds)!r}.map(k => getComputedStyle(document.querySelector('rect.' + k.replace(' ', '.'))).fill)"
     )
-    grey = sorted(sum(w * int(v) for w, v in zip((0.299, 0.587, 0.114), re.findall(r"\d+", f), strict=True)) for f in filled)
-    assert min(b - a for a, b in zip(grey, grey[1:], strict=False)) > 25  # of 255
+    grey = sorted(np.array([re.findall(r"\d+", colour) for colour in filled], dtype=float) @ (0.299, 0.587, 0.114))
+    assert np.diff(grey).min() > 25  # of 255
 
 
 @pytest.mark.parametrize("slider", [4, 0, 7])
 def test_nothing_on_the_page_is_a_minus_zero_or_the_word_of_a_program(reader, slider):
     reader.run("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     text = reader.run("document.body.innerText")
-    reader.run(f"(s => {{ s.value = {slider}; s.dispatchEvent(new Event('input')); }})(document.getElementById('shift'))")
+    slide(reader, slider)
     for _ in range(30):
         reader.run("document.getElementById('after').click()")
         text += "\n" + reader.run("document.getElementById('patient').innerText")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pandas as pd
@@ -31,16 +32,9 @@ def section(inputs: ReportInputs, words: Words) -> Section:
             short="Differences",
         )
     detected = bool(test["detected"])
-    tested = (
-        f"(heterogeneity test: {p_value(test['p_value'])}; of the part that intake predicts: "
-        f"{p_value(test.get('baseline_p_value', float('nan')))})"
-    )
-    said = [
-        f"Patients differ in how much {words.outcome} moves with {words.alliance} {tested}."
-        if detected
-        else f"The data do not show that patients differ in how much {words.outcome} moves with {words.alliance} "
-        f"{tested}. So nobody is ranked below, and the average is the best estimate for everybody."
-    ]
+    said = [tested(test, f"how much {words.outcome} moves with {words.alliance}")]
+    if not detected:
+        said[0] += " So nobody is ranked below, and the average is the best estimate for everybody."
     parts = [(text, num(test[key])) for key, text in PARTS.items() if key in test]
     unit = f"SD of the effect, {words.outcome} points per {words.alliance} point"
     tables = [("How much the effect varies, and where", Table(("part", unit), tuple(parts)))]
@@ -55,6 +49,22 @@ def section(inputs: ReportInputs, words: Words) -> Section:
         head = ("statistic", "group", "estimate", *ends(level), "patients")
         tables.append(("Validation on held-out patients", table(shown, head, left=2)))
     return Section("differ", TITLE, said, figures, tables, short="Differences")
+
+
+def tested(test: pd.Series, what: str) -> str:
+    """One sentence on the test of heterogeneity: what it found, or that there is too little for it.
+
+    Examples
+    --------
+    >>> tested(pd.Series({"detected": False, "p_value": float("nan")}), "this")
+    'There are too few data to test whether patients differ in this.'
+    """
+    if not math.isfinite(float(test["p_value"])):
+        return f"There are too few data to test whether patients differ in {what}."
+    intake = float(test.get("baseline_p_value", math.nan))
+    by_intake = f"; the part that intake predicts: {p_value(intake)}" if math.isfinite(intake) else ""
+    shown = "Patients differ in" if bool(test["detected"]) else "The data do not show that patients differ in"
+    return f"{shown} {what} (heterogeneity test: {p_value(test['p_value'])}{by_intake})."
 
 
 def _pick(found: pd.DataFrame, start: str) -> pd.DataFrame:
@@ -107,5 +117,5 @@ def _toc(found: pd.DataFrame, words: Words, level: float) -> list[Figure]:
                        xlabel="share of patients, those ranked first, %",
                        ylabel="benefit beyond the average")  # fmt: skip
     head = ("share of patients, %", "estimate", *ends(level), "patients")
-    return [Figure(svg, "TOC: how much larger the benefit of one point is among those ranked first, in held-out patients.",
+    return [Figure(svg, "TOC: how much larger the benefit of one point is among those ranked first (held out).",
                    table(own[["share", "estimate", "lower", "upper", "n"]], head, left=0))]  # fmt: skip

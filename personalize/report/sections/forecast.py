@@ -56,7 +56,8 @@ def _accuracy(found: pd.DataFrame, words: Words) -> tuple[list[str], list[Figure
         own = mae.loc[OWN]
         said.append(
             f"Cross-validated on new patients, forecasts of {words.outcome} miss by {num(own['estimate'])} points on "
-            f"average (mean absolute error; 95 % interval {between(own['lower'], own['upper'])}; {num(own['n'])} patients)."
+            f"average (mean absolute error; 95 % interval {between(own['lower'], own['upper'])}; {num(own['n'])} "
+            "patients)."
         )
         compared = skill.in_words(found)
         if SIMPLE in mae.index:

@@ -35,8 +35,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
         "Patients who leave early are in the data only as long as they stay. What a last score says mixes "
         "completers and "
         "drop-outs.",
-        f"Intervals of forecasts{of_effect} hold {level} of what is plausible; those of accuracy and of variance shares "
-        f"are 95 % confidence intervals.",
+        f"Intervals of forecasts{of_effect} hold {level} of what is plausible; those of accuracy and of variance "
+        "shares are 95 % confidence intervals.",
         f"Groups of fewer than five patients are not shown. Numbers are in the units of {words.outcome}"
         + (f" and {words.alliance}." if words.alliance else "."),
     ]

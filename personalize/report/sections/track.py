@@ -26,10 +26,11 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     own = found.accuracy.set_index(["statistic", "session"])
     for session in found.accuracy["session"].unique():
         sens, spec = own.loc[("sensitivity", session)], own.loc[("specificity", session)]
+        found_of, left = (between(100 * row["lower"], 100 * row["upper"], 2) for row in (sens, spec))
         said.append(
-            f"At session {session} it finds {percent(sens['estimate'])} of those who do not improve (sensitivity; 95 % "
-            f"interval {between(100 * sens['lower'], 100 * sens['upper'], 2)}) and leaves {percent(spec['estimate'])} of "
-            f"those who do alone (specificity; {between(100 * spec['lower'], 100 * spec['upper'], 2)})."
+            f"At session {session} it finds {percent(sens['estimate'])} of those who do not improve (sensitivity; "
+            f"95 % interval {found_of}) and leaves {percent(spec['estimate'])} of those who do alone (specificity; "
+            f"{left})."
         )
     frame = found.accuracy.assign(statistic=[NAMES[s] for s in found.accuracy["statistic"]])
     frame = frame[["statistic", "session", "estimate", "lower", "upper", "n"]].astype({"session": str})

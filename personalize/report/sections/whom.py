@@ -28,7 +28,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
         return Section(
             "whom",
             TITLE,
-            missing="No effect was estimated, or no intake columns came; nothing to compare.",
+            missing="There is nothing to compare: no intake characteristic came or varies, or there are too few "
+            "patients to learn from.",
             short="For whom",
         )
     shown = inputs.heterogeneity is not None and bool(inputs.heterogeneity["detected"])
@@ -87,7 +88,11 @@ def _dependence(found: Subgroups, words: Words, level: float) -> Figure:
     frame = found.dependence[found.dependence["moderator"].isin(first)]
     rows = charts.rows_of(frame.assign(name=frame["moderator"] + ": " + frame["value"]), "name")
     svg = charts.forest(
-        rows, label="partial dependence", xlabel=f"predicted effect, {words.outcome} points per {words.alliance} point", zero=0.0, strong=0
+        rows,
+        label="partial dependence",
+        xlabel=f"predicted effect, {words.outcome} points per {words.alliance} point",
+        zero=0.0,
+        strong=0,
     )
     caption = (
         "Partial dependence: the predicted effect when one characteristic is set to a value (low, middle and high of a "

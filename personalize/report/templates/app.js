@@ -18,6 +18,10 @@
     if (v < 0.005) return "< 1 %";
     return Math.round(100 * v) + " %";
   }
+  function around(v, places) {
+    var text = v.toFixed(places);
+    return Number(text) === 0 ? "0" : (v > 0 ? "+" : "") + text.replace("-", "−");
+  }
   function signed(v) { return (v > 0 ? "+" : "") + num(v); }
   function el(tag, attrs, text) {
     var node = document.createElement(tag);
@@ -146,12 +150,13 @@
 
   function bars(node, rows) {
     var H = 26 * rows.length + 8, top = Math.max.apply(null, rows.map(function (r) { return Math.abs(r[1] || 0); })) || 1;
+    var places = Math.min(Math.max(1 - Math.floor(Math.log10(top)), 0), 6); // as fine as the largest bar needs
     var root = svg("svg", { viewBox: "0 0 420 " + H, style: "max-width:520px", role: "img", "aria-label": "what moved the forecast" });
     rows.forEach(function (r, i) {
       var w = Math.abs(r[1] || 0) / top * 75, y = 5 + 26 * i, left = r[1] < 0;
       root.appendChild(svg("text", { "class": "tick end", x: 142, y: y + 14 }, r[0]));
       root.appendChild(svg("rect", { "class": left ? "bar" : "share patient", x: left ? 290 - w : 290, y: y, width: Math.max(w, 0.5), height: 18 }));
-      root.appendChild(svg("text", { "class": left ? "tick end" : "tick", x: left ? 286 - w : 294 + w, y: y + 14 }, (r[1] > 0 ? "+" : "") + num(r[1], 2)));
+      root.appendChild(svg("text", { "class": left ? "tick end" : "tick", x: left ? 286 - w : 294 + w, y: y + 14 }, around(r[1] || 0, places)));
     });
     root.appendChild(svg("line", { "class": "axis", x1: 290, x2: 290, y1: 0, y2: H }));
     clear(node).appendChild(root);
@@ -199,11 +204,11 @@
       fact(facts, "own-data reliability", h.own_reliability === null ? "–" : h.own_reliability.toFixed(2), num(h.n_transitions) + " usable steps");
     }
     var now = (p.track || []).filter(function (t) { return t[4]; });
-    fact(facts, "on track?", !p.track ? "not judged" : now.length ? "no" : "yes", !p.track ? (set.judged ? "no landmark session reached" : "only patients of the run itself are judged") :
+    fact(facts, "on track?", !p.track ? "not judged" : now.length ? "no" : "yes", !p.track ? (set.judged ? "too few sessions so far" : "only patients of the run itself are judged") :
       now.length ? "at session " + now.map(function (t) { return t[0]; }).join(", ") : "at session " + p.track.map(function (t) { return t[0]; }).join(", "));
     $("why").textContent = h ? h.why || "" : "";
     $("because").hidden = !$("why").textContent;
-    var groups = p.moved ? p.moved.groups.map(function (g) { return [set.alliance ? g[0].replace("alliance", set.alliance) : g[0], g[1]]; }) : [];
+    var groups = p.moved ? p.moved.groups.filter(function (g) { return g[1] !== 0; }).map(function (g) { return [set.alliance ? g[0].replace("alliance", set.alliance) : g[0], g[1]]; }) : [];
     $("reasons").hidden = !p.moved;
     if (p.moved) {
       bars($("groups"), groups);
