@@ -15,8 +15,8 @@ from personalize.report.words import Words
 OWN, SIMPLE = "forecaster", "last observation"
 MOST_INPUTS = 15
 NO_TREES = (
-    "One part of the forecast, boosted trees, found nothing to correct in what the other parts say; no single inputs "
-    "of theirs can be shown."
+    "No single inputs are shown: that would take boosted trees apart, one part of the forecast, and in these data they "
+    "found nothing to correct in what regression and growth model say. That is the rule in data of usual size."
 )
 TITLE = "How well the course is forecast"
 
