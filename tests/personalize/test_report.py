@@ -226,6 +226,15 @@ def test_small_groups_are_suppressed():
     assert rows[1] == ("b", "2", "5")
 
 
+def test_signal_of_a_handful_of_patients_is_not_judged(tmp_path):
+    inputs = report_inputs()
+    few = inputs.on_track.accuracy.copy()
+    few.loc[few["statistic"] == "sensitivity", "n"] = 4
+    text = visible(write_report(tmp_path, replace(inputs, on_track=replace(inputs.on_track, accuracy=few))).read_text())
+    assert "fewer than 5 patients improve, or do not; not judged" in text
+    assert "it finds" not in text
+
+
 def test_terms_are_defined_once_and_text_is_escaped():
     said = str(with_terms("<i>state</i> and state"))
     assert said.count("<dfn") == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from personalize.explain.on_track import OnTrack
 from personalize.report.blocks import Section, table
-from personalize.report.inputs import ReportInputs
+from personalize.report.inputs import SMALLEST_GROUP, ReportInputs
 from personalize.report.numbers import between, percent
 from personalize.report.words import Words
 
@@ -26,6 +26,9 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     own = found.accuracy.set_index(["statistic", "session"])
     for session in found.accuracy["session"].unique():
         sens, spec = own.loc[("sensitivity", session)], own.loc[("specificity", session)]
+        if min(sens["n"], spec["n"]) < SMALLEST_GROUP:
+            said.append(f"At session {session}: fewer than {SMALLEST_GROUP} patients improve, or do not; not judged.")
+            continue
         found_of, left = (between(100 * row["lower"], 100 * row["upper"], 2) for row in (sens, spec))
         said.append(
             f"At session {session} it finds {percent(sens['estimate'])} of those who do not improve (sensitivity; "
