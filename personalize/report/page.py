@@ -132,14 +132,11 @@ def horizon(inputs: ReportInputs) -> int:
 
 def sections(inputs: ReportInputs, words: Words, shown: Names) -> list[Section]:
     """All sections of the overview, in reading order."""
-    found = [
-        data.section(inputs, words),
-        variance.section(inputs, words),
-        forecast.section(inputs, words),
-        track.section(inputs, words),
-        effect.section(inputs, words),
-    ]
-    if inputs.average is not None:  # without an effect, its section says what is left out
+    found = [data.section(inputs, words), variance.section(inputs, words), forecast.section(inputs, words)]
+    if not inputs.new_patients:  # what is learned from them stands in the report of the run
+        found.append(track.section(inputs, words))
+    found.append(effect.section(inputs, words))
+    if inputs.average is not None and not inputs.new_patients:  # without an effect, its section says what is left out
         found += [
             differ.section(inputs, words),
             ranking.section(inputs, words, shown),

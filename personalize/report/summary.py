@@ -15,8 +15,9 @@ from personalize.report.words import Words
 def summary(inputs: ReportInputs, words: Words) -> list[str]:
     """Two to four sentences; what is not there is not mentioned here but in its section."""
     panel = inputs.panel
+    people = "new patients" if inputs.new_patients else "patients"
     out = [
-        f"{num(panel.n_patients)} patients, {num(panel.n_sessions)} sessions; the outcome is {words.outcome} "
+        f"{num(panel.n_patients)} {people}, {num(panel.n_sessions)} sessions; the outcome is {words.outcome} "
         f"({words.better} is better)."
     ]
     found = inputs.evaluation
@@ -26,7 +27,9 @@ def summary(inputs: ReportInputs, words: Words) -> list[str]:
     average, test = inputs.average, inputs.heterogeneity
     if average is not None:
         out.append(_average(average, inputs, words))
-    if test is not None:
+    if inputs.new_patients and average is not None:
+        out.append("New patients are not ranked among each other; the report of the run says who hinges, and for whom.")
+    elif test is not None:
         out.append(tested(test, "this") + (_named(inputs, words) if bool(test["detected"]) else " Nobody is ranked."))
     return out
 
@@ -39,10 +42,11 @@ def _average(average: pd.Series, inputs: ReportInputs, words: Words) -> str:
     if lower <= 0 <= upper:
         shown = "not shown to differ from 0"
     level = percent(inputs.level)
+    where = "In the run that the models come from" if inputs.new_patients else "On average"
     return (
-        f"On average, one {words.alliance} point more than expected goes with a change of {num(average['estimate'])} "
-        f"points ({level} interval {between(lower, upper)}) of {words.outcome} at the {words.when} session: {shown}. "
-        "The data are observational."
+        f"{where}, one {words.alliance} point more than expected goes with a change of {num(average['estimate'])} "
+        f"points ({level} interval {between(lower, upper)}) of {words.outcome} at the {words.when} session: {shown}. The data "
+        "are observational."
     )
 
 

@@ -178,6 +178,20 @@ def test_what_is_not_shown_is_not_called_an_improvement(tmp_path):
     assert "There are too few data to test whether patients differ in this. Nobody is ranked." in said
 
 
+def test_page_of_new_patients_leaves_findings_to_the_run(tmp_path):
+    clinic = fitted()
+    new = clinic.panel.subset(list(clinic.panel.patient_ids[:8]))
+    made = gather(new, clinic.forecaster, clinic.effect, evaluate=False, hinge=None, effects=None,
+                  reference=clinic.panel)  # fmt: skip
+    text = write_report(tmp_path, made).read_text(encoding="utf-8")
+    said = visible(text)
+    assert "8 new patients" in said and "New patients are not ranked among each other" in said
+    assert "In the run that the models come from, one alliance point more" in said
+    assert not re.findall(r'<section id="(?:track|differ|hinge|whom)"', text)
+    assert "could not be computed" not in said and "No effect was estimated" not in said
+    assert nonsense(said) == []
+
+
 def test_words_follow_the_timing():
     panel = fitted().panel
     assert Words.of(panel).when == "next"

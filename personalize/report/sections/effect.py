@@ -51,6 +51,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
         f"One {words.alliance} point more than expected at a session goes with a change of {num(estimate)} points of "
         f"{words.outcome} at the {words.when} one ({level} confidence interval {interval(lower, upper)}): {verdict}"
     ]
+    if inputs.new_patients:
+        said.insert(0, "The average in the patients that the models were fitted to, not in the new ones.")
     if inputs.state_sd is not None:
         sd = float(inputs.state_sd)
         said.append(

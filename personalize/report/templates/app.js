@@ -150,7 +150,7 @@
 
   function bars(node, rows) {
     var H = 26 * rows.length + 8, top = Math.max.apply(null, rows.map(function (r) { return Math.abs(r[1] || 0); })) || 1;
-    var places = Math.min(Math.max(1 - Math.floor(Math.log10(top)), 0), 6); // as fine as the largest bar needs
+    var places = Math.min(Math.max(1 - Math.floor(Math.log10(top)), 1), 6); // as fine as the largest bar needs
     var root = svg("svg", { viewBox: "0 0 420 " + H, style: "max-width:520px", role: "img", "aria-label": "what moved the forecast" });
     rows.forEach(function (r, i) {
       var w = Math.abs(r[1] || 0) / top * 75, y = 5 + 26 * i, left = r[1] < 0;
