@@ -43,10 +43,10 @@ def _average(average: pd.Series, inputs: ReportInputs, words: Words) -> str:
         shown = "not shown to differ from 0"
     level = percent(inputs.level)
     where = "In the run that the models come from" if inputs.new_patients else "On average"
+    change = f"{num(average['estimate'])} points ({level} interval {between(lower, upper)})"
     return (
-        f"{where}, one {words.alliance} point more than expected goes with a change of {num(average['estimate'])} "
-        f"points ({level} interval {between(lower, upper)}) of {words.outcome} at the {words.when} session: {shown}. The data "
-        "are observational."
+        f"{where}, one {words.alliance} point more than expected goes with a change of {change} of {words.outcome} at "
+        f"the {words.when} session: {shown}. The data are observational."
     )
 
 
