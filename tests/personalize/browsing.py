@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
+import select
 import shutil
-import subprocess
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
+fcntl = pytest.importorskip("fcntl")  # the pipe needs what Windows does not have
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
     "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND",
 )  # fmt: skip
+PATIENCE = 60  # seconds until an answer that does not come is an error
 KEYS = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 
 
@@ -59,6 +61,7 @@ class Reader:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self.rest:
+            assert select.select([self.back], [], [], PATIENCE)[0], f"no answer from the browser in {PATIENCE} seconds"
             more = os.read(self.back, 1 << 16)
             assert more, "the browser ended"
             self.rest += more
@@ -137,22 +140,17 @@ def reading(folder: Path, *flags: str) -> Iterator[Reader]:
     theirs_in, to = os.pipe()
     back, theirs_out = os.pipe()
     # out of the way of 3 and 4, the numbers the browser reads from and writes to
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (theirs_in, theirs_out)]
-
-    def connect() -> None:
-        os.dup2(high[0], 3)
-        os.dup2(high[1], 4)
-
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (theirs_in, theirs_out)]
     command = [program, *FLAGS, *flags, f"--user-data-dir={folder}", "--remote-debugging-pipe", "about:blank"]
-    done = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=connect, pass_fds=(3, 4)
-    )
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
+    connected = [(os.POSIX_SPAWN_DUP2, fd, place) for fd, place in zip(high, (3, 4), strict=True)]
+    pid = os.posix_spawn(program, command, os.environ, file_actions=[*quiet, *connected])
     for fd in (theirs_in, theirs_out, *high):
         os.close(fd)
     try:
         yield Reader(to, back)
     finally:
-        done.terminate()
-        done.wait(timeout=20)
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
         os.close(to)
         os.close(back)
