@@ -160,8 +160,12 @@ def _report_text(
 ) -> None:
     first = int(np.flatnonzero(bad)[0])
     shown = text[bad].drop_duplicates().tolist() if not nested(text[bad]) else []
-    if any(isinstance(v, str) and "," in v and v.replace(",", "", 1).lstrip("-").isdigit() for v in shown[:50]):
+    commas = any(isinstance(v, str) and "," in v and v.replace(",", "", 1).lstrip("-").isdigit() for v in shown[:50])
+    points = text[~bad].dropna().astype(str).str.contains(".", regex=False).any()
+    if commas and not points:
         remedy = "for decimal commas pass decimal=',' to read_panel"
+    elif commas:
+        remedy = "a decimal comma among numbers with points: correct them"
     elif 0 < len(shown) <= 3 and all(isinstance(v, str) for v in shown):
         remedy = f"correct them, or if this marks a missing value pass missing_codes={shown!r}"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 SHOWN = 5  # how many patients or values a message names before it counts the rest
@@ -78,3 +79,15 @@ def check_option(name: str, value: object, allowed: Sequence[object]) -> None:
     """Raise `OptionError` that lists the allowed values unless ``value`` is one of them."""
     if value not in allowed:
         raise OptionError(f"{name}={value!r} is not allowed; choose one of {', '.join(repr(a) for a in allowed)}.")
+
+
+def reason_in_words(reason: object) -> str:
+    """Return the reason that an error gives, without the name of the function in front.
+
+    Examples
+    --------
+    >>> reason_in_words("validate: no moderators were estimated.")
+    'No moderators were estimated.'
+    """
+    said = re.sub(r"^\w+: ", "", str(reason))
+    return said[:1].upper() + said[1:]

@@ -139,8 +139,8 @@ PANEL_CASES: dict[str, tuple[Callable[[Tables], None], dict[str, Any], str]] = {
     "decimal comma": (
         put("sessions", "wai", "4,5"),
         {},
-        r"column 'wai' must be numeric but has 1 other value, first '4,5' for patient 'p01' \(data row 5\): for "
-        r"decimal commas pass decimal=','",
+        r"column 'wai' must be numeric but has 1 other value, first '4,5' for patient 'p01' \(data row 5\): a decimal "
+        r"comma among numbers with points: correct them",
     ),
     "word for missing": (
         put("sessions", "wai", "refused"),
@@ -497,6 +497,11 @@ READ_CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         "patient_id,session,outcome,when\na,1,1,2024/01/31\n",
         {"columns": Columns(time="when"), "date_format": "%d.%m.%Y"},
         r"column 'when' has 1 value not written as '%d.%m.%Y', first '2024/01/31' \(data row 1\)",
+    ),
+    "decimal commas in a file, most numbers whole": (
+        "patient_id;session;outcome\na;1;2,5\na;2;3\na;3;4\n",
+        {},
+        r"has 1 other value, first '2,5' .*decimal=','",
     ),
     "decimal commas in a file": (
         "patient_id;session;outcome\na;1;2,5\na;2;3,5\n",

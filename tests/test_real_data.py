@@ -16,6 +16,7 @@ from personalize.effects.alliance_effect import AllianceEffect
 from personalize.files import read_panel
 from personalize.mixed import within_between_model
 from personalize.study import load_results, study_from
+from tests.personalize.report_clinic import nonsense, visible
 
 # Linear mixed models of the same data in R (lme4), see tests/personalize/reference: week and both centred levels
 WITHIN_BETWEEN = {
@@ -63,6 +64,9 @@ def test_reframed_stops_at_a_score_outside_the_range_and_runs_with_the_remedy(re
     assert overall["forecaster"] < overall["last observation"]
     page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert "No column plays the role of the alliance" in page
+    said = visible(page)
+    assert nonsense(said) == []
+    assert "hinges on" not in said and "Robustness" not in said and "The average effect: not estimated" in said
 
 
 def test_riesby_runs_and_says_how_little_can_be_known(real_data: Path, tmp_path: Path) -> None:
@@ -80,6 +84,10 @@ def test_riesby_runs_and_says_how_little_can_be_known(real_data: Path, tmp_path:
     assert not hinge["verdict"].str.startswith("hinges").any()
     assert "say little about a single patient" in notes
     assert "Results in" in said
+    page = visible((tmp_path / "r" / "report.html").read_text(encoding="utf-8"))
+    assert nonsense(page) == []
+    assert "too few data to test whether patients differ in this. Nobody is ranked." in page
+    assert "an effect is not shown" in page and ": an improvement" not in page
 
 
 def test_riesby_effect_names_what_is_too_short(real_data: Path) -> None:

@@ -76,6 +76,8 @@ def in_flags(message: str) -> str:
     'Name the right one with --outcome (outcome.column in study.toml).'
     >>> in_flags("if 9 marks a missing rating, pass missing_codes=[9].")
     'if 9 marks a missing rating, pass --missing-code 9.'
+    >>> in_flags("pass missing_codes={'oq45': [99, 999]}; for decimal commas pass decimal=',' to read_panel.")
+    "pass --missing-code oq45=99 --missing-code oq45=999; for decimal commas pass --decimal ','."
     """
     roles = {_role(key): key for key in KEYS if key.section == "columns" or key.name == "column"}
 
@@ -96,13 +98,20 @@ def in_flags(message: str) -> str:
             return match[0]
         return _as_flag(key.flag, match[2])
 
+    text = re.sub(r"missing_codes=\{'([^']*)': \[([^\]]*)\]\}", _codes_as_flags, text)
     value = r"('[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|True|\.\.\.)"
     names = "|".join(sorted(by_name, key=len, reverse=True))
     text = re.sub(rf"\b({names})={value}", option, text)
     named = re.compile(r"measures=\{'([^']*)':\s*(?:'([^']*)'|\.\.\.)\}")
     text = named.sub(lambda m: f"{MEASURE_FLAG} {m[1]}={m[2] or 'NAME'}", text)
     text = re.sub(r"\bpartner=\.\.\.", "--covariate", text)
+    text = text.replace(" to read_panel", "")
     return text.replace("in Columns", "as a column").replace("of Columns", "of the columns")
+
+
+def _codes_as_flags(match: re.Match[str]) -> str:
+    codes = [code.strip().strip("'\"") for code in match[2].split(",")]
+    return " ".join(f"{_key('data.missing_codes').flag} {match[1]}={code}" for code in codes)
 
 
 def _as_flag(flag: str, value: str) -> str:

@@ -17,9 +17,11 @@ def run_in_words(done: RunSummary) -> str:
     """What a run found, in a dozen lines."""
     facts = done.summary["data"]
     better = "lower is better" if facts["better"] == "low" else "higher is better"
+    therapists = f"{facts['therapists']} therapists, " if facts["therapists"] else ""
+    process = f"alliance {facts['alliance']}" if facts["alliance"] else "no column for the alliance"
     lines = [
-        f"{facts['patients']} patients, {facts['therapists']} therapists, {facts['sessions']} sessions; outcome "
-        f"{facts['outcome']} ({better}), alliance {facts['alliance'] or 'none'}.",
+        f"{facts['patients']} patients, {therapists}{facts['sessions']} sessions; outcome {facts['outcome']} "
+        f"({better}), {process}.",
         *_accuracy(done),
         *_effect(done),
     ]
@@ -55,7 +57,7 @@ def patient_in_words(results: Results, who: Any) -> str:
     """Course, forecast and effect of one patient."""
     panel = results.panel.subset([who])
     outcome, patient = panel.columns.outcome, panel.columns.patient
-    scores = " ".join("-" if math.isnan(y) else f"{y:g}" for y in panel.outcome)
+    scores = " ".join("-" if math.isnan(y) else f"{y:.4g}" for y in panel.outcome)
     lines = [f"{who}: {panel.n_sessions} sessions; {outcome}: {scores or 'none yet'}"]
     table = results.table("forecasts.csv")
     if table is not None:
@@ -73,8 +75,8 @@ def patient_in_words(results: Results, who: Any) -> str:
     if own["benefit"] == own["benefit"]:
         low, high = own["benefit_lower"], own["benefit_upper"]
         lines.append(
-            f"  If the alliance were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points better "
-            f"after four sessions ({low:+.1f} to {high:+.1f}). Observational data."
+            f"  If {panel.columns.alliance} were held {own['shift']:.2g} points higher: {own['benefit']:+.1f} points "
+            f"better after four sessions ({low:+.1f} to {high:+.1f}). Observational data."
         )
     else:
         lines.append(f"  {_text(own['reason'])}")
@@ -118,7 +120,7 @@ def _effect(done: RunSummary) -> list[str]:
     hinge = done.analysis.hinge
     if hinge is not None and differ["detected"]:
         counts = hinge["verdict"].value_counts()
-        lines.append("Verdicts: " + ", ".join(f"{text} {n}" for text, n in counts.items()) + ".")
+        lines.append("Verdicts: " + "; ".join(f"{n} “{text}”" for text, n in counts.items()) + ".")
     return lines
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.errors import OptionError
 from features.panel import Panel
-from personalize.explain.own_sd import SD, within_sds
+from personalize.explain.own_sd import SD, sd_draws, within_sds
 from personalize.explain.patient_effects import PatientEffects, carried, intake_with_therapist, patient_effects
 from personalize.explain.reasons import in_words, strongest
 from personalize.explain.seen_range import seen_range
@@ -39,8 +39,9 @@ def hinge(
     The signed benefit is the improvement of the outcome ``sessions`` sessions after the alliance is held ``shift``
     above its expected course: ``−direction · β_i · δ · Σ_{k<K} ρ^k``, with direction 1 where a lower outcome is better,
     −1 where a higher one is. K is the same for everybody, because the length of a treatment is itself an outcome.
-    Intervals and probabilities come from joint draws of all β_i and ρ. It is an estimate from observational data, under
-    the assumptions of the effect; it is not what a forecast makes of the alliance.
+    Intervals and probabilities come from joint draws of all β_i, ρ and, with ``sd="own"``, the patients' SDs. It is an
+    estimate from observational data, under the assumptions of the effect; it is not what a forecast makes of the
+    alliance.
 
     Parameters
     ----------
@@ -87,7 +88,9 @@ def hinge(
     _check(top, shift, sessions)
     own = patient_effects(effect, panel, random_state=random_state)
     own_sd = within_sds(effect, panel, sd, reference)
+    drawn_sd = sd_draws(effect, panel, sd, reference, n_draws=len(own.draws), random_state=random_state)
     delta = own_sd if shift is None else np.full(panel.n_patients, float(shift))
+    drawn_delta = drawn_sd if shift is None else delta
     direction = -1.0 if panel.better == "low" else 1.0
     table = own.table
     level = float(effect.average_.get("level", 0.90))
@@ -95,12 +98,15 @@ def hinge(
     out = pd.DataFrame(index=panel.patient_ids)
     for name, column in (("effect", "estimate"), ("effect_lower", "lower"), ("effect_upper", "upper")):
         out[name] = table[column].to_numpy(dtype=float)
+    ends = [0.5 - level / 2, 0.5 + level / 2]
     for name in ("", "_lower", "_upper"):
         out[f"effect_per_sd{name}"] = out[f"effect{name}"] * own_sd
-    benefit = direction * delta * own.draws * carried(own.persistence, sessions)[:, None]
+    if sd == "own":
+        out["effect_per_sd_lower"], out["effect_per_sd_upper"] = np.quantile(drawn_sd * own.draws, ends, axis=0)
+    benefit = direction * drawn_delta * own.draws * carried(own.persistence, sessions)[:, None]
     out["shift"] = delta
     out["benefit"] = direction * delta * estimate * float(carried(np.asarray(own.memory), sessions))
-    out["benefit_lower"], out["benefit_upper"] = np.quantile(benefit, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    out["benefit_lower"], out["benefit_upper"] = np.quantile(benefit, ends, axis=0)
     memory = own.memory
     out["benefit_long_run"] = direction * delta * estimate / (1 - memory) if memory < 1 else np.nan
     known = np.isfinite(estimate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,7 @@ def honest_tree(
     clusters: NDArray[np.intp],
     *,
     weight: Floats | None = None,
+    truths: Sequence[str] = (),
     level: float,
     seed: int,
 ) -> HonestTree:
@@ -66,6 +68,8 @@ def honest_tree(
     clusters : int array of shape (n,)
     weight : array of shape (n,), optional
         Precision of ``scores``, used to grow only; equal by default.
+    truths : sequence of str
+        Intake columns that hold yes and no; a split of theirs is put in these words.
     level : float
         Of the intervals.
     seed : int
@@ -80,7 +84,7 @@ def honest_tree(
         return HonestTree(pd.DataFrame(columns=COLUMNS), np.zeros(len(scores), dtype=np.intp), held)
     tree = DecisionTreeRegressor(max_leaf_nodes=LEAVES, min_samples_leaf=fewest, random_state=seed)
     tree.fit(x[~held], scores[~held], sample_weight=None if weight is None else weight[~held])
-    words = _leaves(tree, encoding)
+    words = _leaves(tree, encoding, truths)
     order = sorted(words, key=lambda node: tree.tree_.value[node, 0, 0])
     leaf_of = np.array([order.index(node) for node in tree.apply(x)], dtype=np.intp)
     rows = []
@@ -105,7 +109,7 @@ def cluster_mean(values: Floats, group: NDArray[np.intp], level: float) -> tuple
     return mean, mean - half, mean + half
 
 
-def _leaves(tree: DecisionTreeRegressor, encoding: Encoding) -> dict[int, str]:
+def _leaves(tree: DecisionTreeRegressor, encoding: Encoding, truths: Sequence[str]) -> dict[int, str]:
     """Conditions of each leaf in the user's units."""
     shape = tree.tree_
     out: dict[int, str] = {}
@@ -115,7 +119,7 @@ def _leaves(tree: DecisionTreeRegressor, encoding: Encoding) -> dict[int, str]:
             # a later condition on the same side of the same column makes an earlier one needless
             out[node] = " and ".join(dict(said).values()) or "everybody"
             return
-        low, high = _conditions(encoding, int(shape.feature[node]), float(shape.threshold[node]))
+        low, high = _conditions(encoding, int(shape.feature[node]), float(shape.threshold[node]), truths)
         column = encoding.names[shape.feature[node]]
         walk(int(shape.children_left[node]), (*said, (f"{column} low", low)))
         walk(int(shape.children_right[node]), (*said, (f"{column} high", high)))
@@ -124,9 +128,11 @@ def _leaves(tree: DecisionTreeRegressor, encoding: Encoding) -> dict[int, str]:
     return out
 
 
-def _conditions(encoding: Encoding, column: int, threshold: float) -> tuple[str, str]:
+def _conditions(encoding: Encoding, column: int, threshold: float, truths: Sequence[str]) -> tuple[str, str]:
     name = encoding.names[column]
     source = next(c for c in encoding.columns if c.name == encoding.sources[column])
+    if name in truths:
+        return f"{name}: no", f"{name}: yes"
     if name == source.name and not source.levels:
         value = source.centre + source.scale * threshold
         return f"{name} ≤ {value:.3g}", f"{name} > {value:.3g}"

@@ -24,8 +24,7 @@ def within_sds(effect: Any, panel: Panel, sd: SD, reference: Panel | None = None
 
     "pooled": ``effect.state_sd_`` for everybody. "own": the patient's own variance around the own mean, shrunken toward
     the others' (`shrunken_variances`), less the error variance that ``state_sd_`` is without; 0 where no more than the
-    error is left. How unsure an own SD is, is not carried into intervals: from n ratings its standard error is about
-    1/√(2(n − 1)) of it, before shrinkage. A trend of the alliance counts as movement, in both.
+    error is left. A trend of the alliance counts as movement, in both. How unsure an own SD is: `sd_draws`.
 
     Parameters
     ----------
@@ -46,9 +45,44 @@ def within_sds(effect: Any, panel: Panel, sd: SD, reference: Panel | None = None
         return np.full(panel.n_patients, pooled)
     among = panel if reference is None else reference
     theirs, freedom = _variances(among)
-    error = max(float(theirs @ freedom) / max(float(freedom.sum()), 1.0) - pooled**2, 0.0)
+    return _without_error(shrunken_variances(*_variances(panel), theirs, freedom), theirs, freedom, pooled)
+
+
+def sd_draws(
+    effect: Any, panel: Panel, sd: SD, reference: Panel | None = None, *, n_draws: int, random_state: int = 0
+) -> Floats:
+    """Draw the SDs of `within_sds` from their posterior; shape (n_draws, n_patients), one row for "pooled".
+
+    A patient's own variance is drawn from ``(d₀ + d_i) s̃_i² / χ²(d₀ + d_i)``, with s̃_i² the shrunken variance: a scaled
+    inverse χ². The pooled SD, what patients differ by (d₀, s₀²) and the error variance count as known; they rest on all
+    patients. It takes a patient's ratings for independent around the mean: with a trend, or ratings that follow one
+    another, there are fewer degrees of freedom than ratings, and draws lie a little too close.
+
+    Parameters
+    ----------
+    effect : AllianceEffect
+    panel : Panel
+    sd : {"pooled", "own"}
+    reference : Panel, optional
+        As in `within_sds`.
+    n_draws : int
+    random_state : int
+    """
+    if sd == "pooled":
+        return within_sds(effect, panel, sd)[None, :]
+    theirs, freedom = _variances(panel if reference is None else reference)
     own, steps = _variances(panel)
-    return np.asarray(np.sqrt(np.maximum(shrunken_variances(own, steps, theirs, freedom) - error, 0.0)))
+    prior, _ = _prior(theirs, freedom)
+    variance = shrunken_variances(own, steps, theirs, freedom)
+    chi = np.random.default_rng([random_state, 8]).chisquare(prior + steps, (n_draws, len(own)))
+    drawn = variance * (prior + steps) / np.maximum(chi, np.finfo(float).tiny)
+    return _without_error(drawn, theirs, freedom, float(effect.state_sd_))
+
+
+def _without_error(variance: Floats, theirs: Floats, freedom: Floats, pooled: float) -> Floats:
+    """SDs of the true alliance from variances of ratings: the error variance is what the pooled SD is without."""
+    error = max(float(theirs @ freedom) / max(float(freedom.sum()), 1.0) - pooled**2, 0.0)
+    return np.asarray(np.sqrt(np.maximum(variance - error, 0.0)))
 
 
 def shrunken_variances(own: Floats, freedom: Floats, others: Floats, others_freedom: Floats) -> Floats:

@@ -53,17 +53,21 @@ def in_words(table: pd.DataFrame, own_shift: Floats, direction: float, *, k: int
     for i in range(len(table)):
         row = table.iloc[i]
         parts = [
-            f"{row[f'moderator_{j}']} ({row[f'moderator_{j}_direction']}, {_signed(row[f'moderator_{j}_effect'])})"
+            f"{row[f'moderator_{j}']} by {_signed(row[f'moderator_{j}_effect'])} ({row[f'moderator_{j}_direction']})"
             for j in range(1, k + 1)
             if row[f"moderator_{j}"]
         ]
-        intake = "Intake: " + ", ".join(parts) + "." if parts else "Intake does not move this patient from the average."
+        intake = (
+            f"Intake moves the effect away from the average: {', '.join(parts)}."
+            if parts
+            else "Intake does not move the effect away from the average."
+        )
         own = own_shift[i]
         if not np.isfinite(own) or own == 0:
             sessions = "The own sessions add nothing."
         else:
             sessions = (
-                f"The own sessions point to {'more' if direction * own > 0 else 'less'} benefit ({_signed(own)})."
+                f"The own sessions move it by {_signed(own)} ({'more' if direction * own > 0 else 'less'} benefit)."
             )
         out.append(f"{intake} {sessions}")
     return out

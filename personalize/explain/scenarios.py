@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.errors import OptionError
 from features.panel import Panel
 from personalize.explain.fan import fan
-from personalize.explain.own_sd import SD, within_sds
+from personalize.explain.own_sd import SD, sd_draws, within_sds
 from personalize.explain.patient_effects import PatientEffects, carried, patient_effects
 from personalize.explain.seen_range import seen_range
 from personalize.trajectories.forecast import TrajectoryForecaster
@@ -36,7 +36,8 @@ def scenarios(
 
     Session k ahead is ``forecast_k + β_i · shift · δ · Σ_{j<k} ρ^j``: the forecast, which expects the alliance's usual
     course, plus the effect's shift. The forecaster's own response to its alliance features is never used: those
-    predict, they do not say what would happen. Half-widths of the forecast interval and of the effect's interval are
+    predict, they do not say what would happen. With ``sd="own"`` the effect's interval holds how unsure the patient's
+    SD is, as in `personalize.explain.hinge`. Half-widths of the forecast interval and of the effect's interval are
     added in quadrature on each side, as for independent errors.
 
     Parameters
@@ -85,7 +86,8 @@ def scenarios(
     level = float(forecaster.level)
     who = panel.patient_ids.get_indexer(pd.Index(base[panel.columns.patient]))
     step = base["step"].to_numpy(dtype=np.intp)
-    unit = _unit_shift(own, delta, sessions, level)[:, step - 1, who]
+    drawn_delta = sd_draws(effect, panel, sd, reference, n_draws=len(own.draws), random_state=random_state)
+    unit = _unit_shift(own, delta, drawn_delta, sessions, level)[:, step - 1, who]
     near = seen_range(panel, reference)
     limits = forecaster._fitted().limits
     parts = [
@@ -102,12 +104,12 @@ def scenarios(
     return out
 
 
-def _unit_shift(own: PatientEffects, delta: Floats, sessions: int, level: float) -> Floats:
+def _unit_shift(own: PatientEffects, delta: Floats, drawn_delta: Floats, sessions: int, level: float) -> Floats:
     """Shift of the outcome for one SD: estimate, lower, upper; shape (3, sessions, n_patients)."""
     out = np.empty((3, sessions, own.draws.shape[1]))
     estimate = own.table["estimate"].to_numpy(dtype=float)
     for k in range(1, sessions + 1):
-        drawn = delta * own.draws * carried(own.persistence, k)[:, None]
+        drawn = drawn_delta * own.draws * carried(own.persistence, k)[:, None]
         out[0, k - 1] = delta * estimate * float(carried(np.asarray(own.memory), k))
         out[1:, k - 1] = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     return out

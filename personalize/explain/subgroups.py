@@ -39,8 +39,8 @@ class Subgroups:
     tree : DataFrame
         subgroup (in words), estimate, lower, upper, n: split on one half of the clusters, estimated on the other.
     fifths : DataFrame
-        characteristic, and one column a fifth of the predicted benefit (1 is the largest): mean of a number, share of a
-        category.
+        characteristic, unit ("patients", "mean" of a number or "share" of a category), and one column a fifth of the
+        predicted benefit (1 is the largest).
     """
 
     moderators: pd.DataFrame
@@ -88,7 +88,10 @@ def subgroups(effect: Any, panel: Panel, *, groups: int = 10, random_state: int 
     scores = orthogonal_scores(
         effect.own_slope_[known], 1.0 / effect.own_variance_[known], tau[known], x[known], effect.moderators_.fold
     )
-    tree = honest_tree(scores, x[known], effect.encoding_, panel.clusters[known], level=level, seed=random_state)
+    truths = [str(name) for name in table.columns if _truth(table[name])]
+    tree = honest_tree(
+        scores, x[known], effect.encoding_, panel.clusters[known], truths=truths, level=level, seed=random_state
+    )
     moved = dependence(effect, table, ranked["moderator"].tolist(), refits, level)
     return Subgroups(ranked, moved, tree.leaves, _fifths(table[known], sign * tau[known]))
 
@@ -138,23 +141,31 @@ def _fifths(table: pd.DataFrame, benefit: Floats) -> pd.DataFrame:
     rank[np.argsort(-benefit, kind="stable")] = np.arange(len(benefit))
     fifth = rank * FIFTHS // max(len(benefit), 1)
     groups = [fifth == k for k in range(FIFTHS)]
-    rows: list[list[Any]] = [["patients", *(float(g.sum()) for g in groups)]]
+    rows: list[list[Any]] = [["patients", "patients", *(float(g.sum()) for g in groups)]]
     for name in table.columns:
         column = table[name]
-        if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        if _truth(column):
             values = column.astype(float).to_numpy()
-            rows.append([str(name), *(_mean(values[g]) for g in groups)])
+            rows.append([f"{name}: yes", "share", *(_share(values[g]) for g in groups)])
+        elif pd.api.types.is_numeric_dtype(column):
+            values = column.astype(float).to_numpy()
+            rows.append([str(name), "mean", *(_mean(values[g]) for g in groups)])
         elif not pd.api.types.is_datetime64_any_dtype(column):
             for level in column.dropna().astype(object).value_counts().index[:MOST_LEVELS]:
                 values = (column.astype(object) == level).to_numpy(dtype=float)
                 if values.sum() >= FEWEST_SHOWN:
-                    rows.append([f"{name}: {level}", *(_share(values[g]) for g in groups)])
-    return pd.DataFrame(rows, columns=["characteristic", *(f"fifth {k + 1}" for k in range(FIFTHS))])
+                    rows.append([f"{name}: {level}", "share", *(_share(values[g]) for g in groups)])
+    return pd.DataFrame(rows, columns=["characteristic", "unit", *(f"fifth {k + 1}" for k in range(FIFTHS))])
+
+
+def _truth(column: pd.Series) -> bool:
+    """Whether a column holds yes and no."""
+    return bool(pd.api.types.is_bool_dtype(column.dropna()))
 
 
 def _share(values: Floats) -> float:
-    """Share of a category; NaN where it would point at fewer than five patients."""
-    return float("nan") if 0 < values.sum() < FEWEST_SHOWN else _mean(values)
+    """Share of a category among the known; NaN where it would point at fewer than five patients."""
+    return float("nan") if 0 < np.nansum(values) < FEWEST_SHOWN else _mean(values)
 
 
 def _mean(values: Floats) -> float:

@@ -11,6 +11,33 @@ SURE = 0.95  # probability of a benefit (or of a harm) that counts as shown
 LIKELY = 0.75  # probability of a harm that is worth a warning
 AMONG = 0.50  # probability of being among the patients with the largest benefit
 FEWEST_TRANSITIONS = 3
+HELPED, HARMED, FEW, UNCERTAIN = "helped, not shown to hinge", "may be harmed", "too little data", "uncertain"
+ALIKE = "not shown to differ from the average"
+
+
+def hinges(alliance: str) -> str:
+    """Return the verdict on a patient whose outcome hinges on the process."""
+    return f"hinges on {alliance}"
+
+
+def meanings(alliance: str) -> dict[str, str]:
+    """What each verdict means, in one sentence.
+
+    Examples
+    --------
+    >>> meanings("alliance")["may be harmed"]
+    'A worse outcome is at least 75 % probable.'
+    """
+    sure, likely = f"{100 * SURE:.0f} %", f"{100 * LIKELY:.0f} %"
+    return {
+        hinges(alliance): f"A benefit is at least {sure} probable, and the patient is more likely than not among those "
+        "with the largest.",
+        HELPED: f"A benefit is at least {sure} probable; the patient is not shown to be among those with the largest.",
+        HARMED: f"A worse outcome is at least {likely} probable.",
+        FEW: f"No other verdict holds, with fewer than {FEWEST_TRANSITIONS} usable steps from session to session.",
+        UNCERTAIN: "No other verdict holds.",
+        ALIKE: "Patients are not shown to differ, so the average is the best estimate for everybody.",
+    }
 
 
 def verdicts(p_benefit: Floats, p_top: Floats, n_transitions: Floats, *, alliance: str, detected: bool) -> list[str]:
@@ -41,15 +68,15 @@ def verdicts(p_benefit: Floats, p_top: Floats, n_transitions: Floats, *, allianc
     for benefit, among, steps in zip(p_benefit, p_top, n_transitions, strict=True):
         few = not steps >= FEWEST_TRANSITIONS
         if np.isnan(benefit):
-            words.append("too little data")
+            words.append(FEW)
         elif not detected:
-            words.append("too little data" if few else "not shown to differ from the average")
+            words.append(FEW if few else ALIKE)
         elif 1 - benefit >= LIKELY:
-            words.append("may be harmed")
+            words.append(HARMED)
         elif benefit >= SURE and among > AMONG:
-            words.append(f"hinges on {alliance}")
+            words.append(hinges(alliance))
         elif benefit >= SURE:
-            words.append("helped, not shown to hinge")
+            words.append(HELPED)
         else:
-            words.append("too little data" if few else "uncertain")
+            words.append(FEW if few else UNCERTAIN)
     return words

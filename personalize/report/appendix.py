@@ -91,7 +91,7 @@ def card(inputs: ReportInputs, words: Words) -> Table:
         ("Not for", "Decisions about single patients without clinical judgement; claims of cause without a design "
             "for them"),
         ("Fitted on", f"{num(panel.n_patients)} patients, {num(panel.n_sessions)} sessions, "
-            f"{num(panel.n_therapists)} therapists"),
+            + (f"{num(panel.n_therapists)} therapists" if panel.n_therapists else "therapists not named")),
         ("Inputs", ", ".join(str(c) for c in [*panel.columns.scores, *panel.patients.columns])),
         ("Judged on", "Patients of other folds (by therapist where there are at least "
             "ten)" if inputs.evaluation is not None else "Not judged in this run"),
@@ -156,11 +156,18 @@ def run_table(run: Mapping[str, Any]) -> Table:
     def walk(name: str, value: Any) -> None:
         if isinstance(value, Mapping):
             for key, inner in value.items():
-                walk(f"{name}, {key}" if name else str(key), inner)
-        elif isinstance(value, float):
-            rows.append((name, num(value)))
+                walk(", ".join(part for part in (name, str(key)) if part), inner)
         else:
-            rows.append((name, str(value)))
+            rows.append((name, _said(value)))
 
     walk("", run)
     return Table(("what", "value"), tuple(rows), 2)
+
+
+def _said(value: Any) -> str:
+    """A setting in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or (isinstance(value, (list, tuple)) and not value):
+        return "none"
+    return num(value) if isinstance(value, float) else str(value)

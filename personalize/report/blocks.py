@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from personalize.report.inputs import SMALLEST_GROUP
-from personalize.report.numbers import num
+from personalize.report.numbers import num, percent
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,17 @@ class Section:
     short: str = ""
 
 
+def ends(level: object) -> tuple[str, str]:
+    """Column titles of an interval.
+
+    Examples
+    --------
+    >>> ends(0.9)
+    ('lower 90 %', 'upper 90 %')
+    """
+    return f"lower {percent(level)}", f"upper {percent(level)}"
+
+
 def table(frame: pd.DataFrame, head: Sequence[str] | None = None, *, left: int = 1, count: str = "n") -> Table:
     """Turn a frame into texts; numbers of rows about fewer than five patients are suppressed.
 
@@ -71,8 +82,13 @@ def table(frame: pd.DataFrame, head: Sequence[str] | None = None, *, left: int =
     rows = []
     small = frame[count] < SMALLEST_GROUP if count in frame.columns else pd.Series(False, index=frame.index)
     for values, hide in zip(frame.itertuples(index=False), small, strict=True):
-        cells = [str(v) if place < left else num(v) for place, v in enumerate(values)]
+        cells = [_word(v) if place < left else num(v) for place, v in enumerate(values)]
         if hide:
             cells = [c if place < left else f"< {SMALLEST_GROUP} patients" for place, c in enumerate(cells)]
         rows.append(tuple(cells))
     return Table(tuple(head or [str(c) for c in frame.columns]), tuple(rows), left)
+
+
+def _word(value: object) -> str:
+    """A text; empty where a table holds nothing."""
+    return "" if value is None or value is pd.NA or value != value else str(value)

@@ -42,7 +42,9 @@ def rows_of(frame: pd.DataFrame, name: str, estimate: str = "estimate") -> list[
 
 def whole(first: int, last: int) -> list[float]:
     """Ticks of an axis that counts: whole numbers only."""
-    return [at for at in ticks((float(first), float(max(last, first + 1))), 8) if at == int(at)]
+    found = [at for at in ticks((float(first), float(max(last, first + 1))), 8) if at == int(at)]
+    far = len(found) < 2 or found[0] - first > 0.3 * (found[1] - found[0])  # else the first two would run together
+    return found if found[0] == first or not far else [float(first), *found]
 
 
 def courses(panel: Panel, outcome: str) -> tuple[Markup, pd.DataFrame] | None:

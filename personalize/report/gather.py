@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import NotEnoughData, NotFitted, OptionError, listed
+from features.errors import NotEnoughData, NotFitted, OptionError, listed, reason_in_words
 from features.panel import Panel
 from features.variance import variance_shares
 from personalize import explain
@@ -26,6 +26,18 @@ LANDMARKS = (3, 5, 8)
 FEWEST = 10  # patients with a session after a landmark
 OWN = ("panel", "reference", "notes", "run")  # arguments of `gather`, not tables
 LEFT_OUT = (NotEnoughData, NotFitted, OptionError)
+NAMES = {
+    "subgroups": "for whom",
+    "hinge": "who hinges",
+    "scenarios": "the slider",
+    "validation": "validation of the effect",
+    "sensitivity": "other choices for the average effect",
+    "on_track": "the not-on-track signal",
+    "evaluation": "accuracy of the forecasts",
+    "alliance_variance": "trait and state",
+    "attributions": "what moved the forecasts",
+    "tree_attributions": "single inputs of the boosted trees",
+}
 
 
 def gather(
@@ -93,7 +105,7 @@ def gather(
         try:
             made[name] = make()
         except LEFT_OUT as reason:
-            left_out.append(f"{name.replace('_', ' ')}: left out. {reason}")
+            left_out.append(f"Left out: {NAMES.get(name, name.replace('_', ' '))}. {reason_in_words(reason)}")
 
     sessions = _steps(forecaster) if sessions is None else sessions
     if panel.has_alliance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 from markupsafe import Markup, escape
 
@@ -45,28 +46,59 @@ GLOSSARY = {
     "specificity": "Share of the patients who improved that the signal left alone.",
     "observational": "Nobody assigned the sessions' ratings by lot; unmeasured causes of both may remain.",
     "P(top)": "Probability of being among the patients with the largest benefit (a fifth, unless said otherwise).",
-    "P(benefit > 0)": "Probability that a stronger process helps this patient at all.",
+    "P(benefit > 0)": "Probability that the signed benefit is above zero: that a stronger process helps this patient "
+    "at all.",
     "P(> reliable change)": "Probability that the benefit exceeds the measure's reliable change.",
-    "background": "The average forecast of the patients the model was trained on.",
+    "background": "The average forecast of the patients the model was trained on; attributions start from it.",
+    "baseline": "What is known at intake, of the patient and of the therapist.",
+    "mixed model": "A growth curve with differences between patients and therapists as random effects.",
+    "landmarks": "Observed sessions (the third, the fifth, ...) after which a forecast is made and judged.",
+    "horizon": "How far ahead a forecast reaches.",
+    "AUTOC": "Area under the TOC: how much larger the effect is among those ranked first, over the whole ranking. 0: "
+    "the ranking is no better than chance.",
+    "Qini": "As AUTOC, but weighted by how many patients are ranked that high.",
+    "standard error": "Typical size of the chance error of an estimate.",
+    "profile-likelihood intervals": "Intervals that need not lie evenly around the estimate.",
+    "honest subgroups": "Some patients choose the groups and others say what the effect in them is, so that a group is "
+    "not chosen for its luck.",
+    "usable steps": "Pairs of neighbouring sessions with all that the effect needs.",
+    "verdict": "What is known of one patient, in words, from the probabilities of a benefit and of being among those "
+    "with the largest.",
+    "on track": "Not worse than nearly all patients who started with the same score.",
+    "scenario": "The forecast plus what the estimated effect adds if the process were held above or below its expected "
+    "course.",
     "confidence interval": "Range of values that the data do not contradict at the stated level.",
 }
 
 _PATTERN = re.compile(
     "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(GLOSSARY, key=len, reverse=True)), re.IGNORECASE
 )
-_LOOKUP = {word.lower(): text for word, text in GLOSSARY.items()}
+_NAMES = {word.lower(): word for word in GLOSSARY}
 
 
 def with_terms(text: object) -> Markup:
-    """Escape a text and give the first mention of each defined word its definition."""
+    """Escape a text and give the first mention of each defined word its definition.
+
+    Words are looked for before the text is escaped, since some of them hold a character that escaping changes.
+    """
     seen: set[str] = set()
+    out, end, said = [], 0, str(text)
+    for found in _PATTERN.finditer(said):
+        name = _NAMES[found.group(0).lower()]
+        if name in seen:
+            continue
+        seen.add(name)
+        out += [escape(said[end : found.start()]), defined(found.group(0), GLOSSARY[name])]
+        end = found.end()
+    return Markup("").join([*out, escape(said[end:])])
 
-    def define(found: re.Match[str]) -> str:
-        word = found.group(0)
-        key = word.lower()
-        if key in seen:
-            return word
-        seen.add(key)
-        return f'<dfn tabindex="0" data-tip="{escape(_LOOKUP[key])}">{word}</dfn>'
 
-    return Markup(_PATTERN.sub(define, str(escape(text))))
+def defined(word: str, meaning: str) -> Markup:
+    """Return a word that shows its meaning when it is pointed at or reached by Tab."""
+    return Markup('<dfn tabindex="0" aria-description="{}">{}</dfn>').format(meaning, word)
+
+
+def words_used(page: str) -> list[tuple[str, str]]:
+    """Words with a definition that a page marks, in alphabetical order, with their meaning."""
+    seen = {_NAMES[unescape(word).lower()] for word in re.findall(r"<dfn [^>]*>(.*?)</dfn>", page)}
+    return [(word, GLOSSARY[word]) for word in sorted(seen, key=str.lower)]

@@ -52,7 +52,7 @@ class ReportInputs:
     subgroups : Subgroups, optional
         From `personalize.explain.subgroups`.
     reference : Panel, optional
-        Patients whose scores set the axes of single patients' pictures; ``panel`` by default.
+        Where ``panel`` holds new patients: those of the fit, whose scores set the axes of pictures.
     notes : sequence of str
         What was left out, assumed or set aside; shown on the first screen.
     run : mapping
@@ -83,6 +83,17 @@ class ReportInputs:
     reference: Panel | None = None
     notes: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def level(self) -> float:
+        """Probability of the intervals of forecasts and of the effect."""
+        given = self.run.get("level") if self.average is None else self.average.get("level")
+        return 0.90 if given is None else float(given)
+
+    @property
+    def new_patients(self) -> bool:
+        """Whether the patients are others than those the models were fitted to."""
+        return self.reference is not None
 
     def __post_init__(self) -> None:
         if not isinstance(self.panel, Panel):

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 NOTHING = "–"
+MOST_PLACES = 6
 
 
 def num(value: Any, digits: int = 3) -> str:
@@ -15,8 +16,8 @@ def num(value: Any, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> num(-2.4567), num(1234.5), num(float("nan")), num(0.0)
-    ('−2.46', '1,234', '–', '0')
+    >>> num(-2.4567), num(1234.5), num(float("nan")), num(0.0), num(-1e-9)
+    ('−2.46', '1,234', '–', '0', '0')
     """
     if value is None or value is pd.NA or isinstance(value, str):
         return NOTHING if not isinstance(value, str) else value
@@ -25,8 +26,10 @@ def num(value: Any, digits: int = 3) -> str:
         return NOTHING
     if number == int(number) and abs(number) < 1e15:
         return f"{int(number):,}".replace("-", "−")
-    places = max(digits - 1 - math.floor(math.log10(abs(number))), 0)
-    return f"{number:,.{min(places, 6)}f}".replace("-", "−")
+    places = min(max(digits - 1 - math.floor(math.log10(abs(number))), 0), MOST_PLACES)
+    if round(number, places) == 0:
+        return "0"
+    return f"{number:,.{places}f}".replace("-", "−")
 
 
 def interval(lower: Any, upper: Any, digits: int = 3) -> str:
@@ -40,13 +43,24 @@ def interval(lower: Any, upper: Any, digits: int = 3) -> str:
     return f"[{num(lower, digits)}, {num(upper, digits)}]"
 
 
+def between(lower: Any, upper: Any, digits: int = 3) -> str:
+    """Write the ends of an interval in words.
+
+    Examples
+    --------
+    >>> between(-2.9, -1.9)
+    '−2.90 to −1.90'
+    """
+    return f"{num(lower, digits)} to {num(upper, digits)}"
+
+
 def percent(value: Any) -> str:
     """Write a share as a whole percentage; the ends only where they are meant.
 
     Examples
     --------
-    >>> percent(0.123), percent(0.999), percent(1.0)
-    ('12 %', '> 99 %', '100 %')
+    >>> percent(0.123), percent(0.999), percent(1.0), percent(-0.004)
+    ('12 %', '> 99 %', '100 %', '0 %')
     """
     if value is None or value is pd.NA or not math.isfinite(float(value)):
         return NOTHING
@@ -55,7 +69,32 @@ def percent(value: Any) -> str:
         return "> 99 %"
     if 0 < share < 0.005:
         return "< 1 %"
-    return f"{100 * share:.0f} %".replace("-", "−")
+    return f"{round(100 * share):d} %".replace("-", "−")
+
+
+def chance(value: Any) -> str:
+    """Write a probability estimated from draws: never quite none or all, since there are only so many draws.
+
+    Examples
+    --------
+    >>> chance(1.0), chance(0.0), chance(0.42)
+    ('> 99 %', '< 1 %', '42 %')
+    """
+    text = percent(value)
+    return {"100 %": "> 99 %", "0 %": "< 1 %"}.get(text, text)
+
+
+def fixed(value: Any, places: int = 2) -> str:
+    """Write a number with a fixed number of decimals, for columns that are read from top to bottom.
+
+    Examples
+    --------
+    >>> fixed(0.0368), fixed(-0.001), fixed(float("nan"))
+    ('0.04', '0.00', '–')
+    """
+    if value is None or value is pd.NA or not math.isfinite(float(value)):
+        return NOTHING
+    return f"{round(float(value), places) + 0.0:.{places}f}".replace("-", "−")
 
 
 def p_value(value: Any) -> str:

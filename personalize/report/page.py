@@ -14,9 +14,10 @@ from personalize import __version__
 from personalize.files.atomic import whole_file
 from personalize.report.appendix import appendix
 from personalize.report.blocks import Section
-from personalize.report.glossary import with_terms
+from personalize.report.glossary import with_terms, words_used
 from personalize.report.inputs import ReportInputs
 from personalize.report.names import Names
+from personalize.report.numbers import percent
 from personalize.report.patients import Records, script_json, shared
 from personalize.report.sections import data, differ, effect, forecast, limits, ranking, track, variance, whom
 from personalize.report.summary import summary
@@ -24,6 +25,7 @@ from personalize.report.words import Words
 
 MOST_EMBEDDED = 250  # patients on the page itself; above, each gets a page beside it
 NAME, DATA = "@@name@@", "@@data@@"  # what a patient's page fills in
+WORDS = "@@words@@"  # where the glossary goes, once it is known which words the page uses
 HORIZON = 4  # sessions ahead that sentences speak of
 
 
@@ -71,13 +73,17 @@ def write_report(folder: str | Path, inputs: ReportInputs) -> Path:
             sections=sections(inputs, words, shown),
             embedded=embedded,
             has_scenarios=inputs.scenarios is not None,
+            level=percent(inputs.level),
             links=links,
             pages=list(zip(shown.patients, pages, strict=True)) if pages else [],
             appendix=appendix(inputs, words),
             w=words,
             data=Markup(script_json({"shared": in_common, "patients": patients})),
+            words=WORDS,
         )
     )
+    glossary = _environment().get_template("words.html.j2").render(words=words_used(html))
+    html = html.replace(WORDS, glossary, 1)
     path = target / "report.html"
     if pages:
         (target / "patients").mkdir(exist_ok=True)
@@ -105,7 +111,7 @@ def write_patient(path: str | Path, inputs: ReportInputs, i: int, *, records: Re
         records = Records(inputs, Names.of(inputs.panel), shared(inputs, words, horizon(inputs)))
     record = records.of(i)
     simulated, what_if = bool(inputs.run.get("simulated", False)), inputs.scenarios is not None
-    frame = _patient_frame(words, simulated, what_if)
+    frame = _patient_frame(words, simulated, what_if, percent(inputs.level))
     values = {NAME: str(escape(record["name"])), DATA: script_json({"shared": records.shared, "patients": [record]})}
     html = re.sub(f"{NAME}|{DATA}", lambda found: values[found.group(0)], frame)
     target = Path(path)
@@ -126,14 +132,11 @@ def horizon(inputs: ReportInputs) -> int:
 
 def sections(inputs: ReportInputs, words: Words, shown: Names) -> list[Section]:
     """All sections of the overview, in reading order."""
-    found = [
-        data.section(inputs, words),
-        variance.section(inputs, words),
-        forecast.section(inputs, words),
-        track.section(inputs, words),
-        effect.section(inputs, words),
-    ]
-    if inputs.average is not None:  # without an effect, its section says what is left out
+    found = [data.section(inputs, words), variance.section(inputs, words), forecast.section(inputs, words)]
+    if not inputs.new_patients:  # what is learned from them stands in the report of the run
+        found.append(track.section(inputs, words))
+    found.append(effect.section(inputs, words))
+    if inputs.average is not None and not inputs.new_patients:  # without an effect, its section says what is left out
         found += [
             differ.section(inputs, words),
             ranking.section(inputs, words, shown),
@@ -143,7 +146,7 @@ def sections(inputs: ReportInputs, words: Words, shown: Names) -> list[Section]:
 
 
 @cache
-def _patient_frame(words: Words, simulated: bool, has_scenarios: bool) -> str:
+def _patient_frame(words: Words, simulated: bool, has_scenarios: bool, level: str) -> str:
     """Everything of a patient's page that is the same for all: rendered once, however many pages there are."""
     page = _environment().get_template("patient.html.j2")
     return page.render(
@@ -152,6 +155,7 @@ def _patient_frame(words: Words, simulated: bool, has_scenarios: bool) -> str:
         js=asset("app.js"),
         simulated=simulated,
         has_scenarios=has_scenarios,
+        level=level,
         w=words,
         data=DATA,
     )

@@ -15,10 +15,16 @@ from numpy.typing import NDArray
 from features.feature import GROUPS
 from features.panel import Panel
 from personalize.explain.on_track import OnTrack
+from personalize.explain.verdicts import meanings
+from personalize.report.glossary import GLOSSARY
 from personalize.report.inputs import ReportInputs
 from personalize.report.names import Names
 from personalize.report.words import Words
 
+DEFINED = (
+    "verdict", "signed benefit", "P(benefit > 0)", "P(> reliable change)", "P(top)", "own-data reliability", "on track",
+    "background",
+)  # fmt: skip
 MOST_INPUTS = 5  # of the boosted trees, a patient
 DIGITS = 5  # significant digits of what is drawn
 HINGE = (
@@ -48,6 +54,8 @@ def shared(inputs: ReportInputs, words: Words, sessions: int) -> dict[str, Any]:
                 "ends": _ends(inputs),
                 "alliance_ends": [np.nanmin(ratings), np.nanmax(ratings)] if np.isfinite(ratings).any() else None,
                 "judged": inputs.on_track is not None,
+                "terms": {word: GLOSSARY[word] for word in DEFINED},
+                "verdicts": meanings(words.alliance) if words.alliance else {},
             }
         )
     )

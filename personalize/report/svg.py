@@ -10,6 +10,8 @@ from markupsafe import Markup, escape
 
 Ends = tuple[float, float]
 
+SMALL = 500  # pixels; a picture that is no wider may shrink with a narrow window
+
 
 def ticks(ends: Ends, most: int = 6) -> list[float]:
     """Round numbers between two ends.
@@ -168,7 +170,8 @@ class Plot:
     def render(self) -> Markup:
         """Return the finished picture."""
         inside = "".join(self.parts)
+        small = ' class="small"' if self.width < SMALL else ""
         return Markup(  # everything inside was escaped where it was written
-            f'<svg viewBox="0 0 {self.width} {self.height}" style="max-width:{self.width}px" role="img" '
+            f'<svg viewBox="0 0 {self.width} {self.height}"{small} style="max-width:{self.width}px" role="img" '
             f'aria-label="{escape(self.label)}">{inside}</svg>'
         )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from features import NotEnoughData, Panel, build_features
 from features.build import dictionary as feature_dictionary
+from features.errors import reason_in_words
 from personalize import explain
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.checks import named_moderators
@@ -195,6 +196,6 @@ def _explain_effect(done: Analysis, effect: AllianceEffect, study: Study) -> Non
         try:
             table = effect.validate() if name == "validation" else effect.sensitivity()
         except NotEnoughData as error:
-            done.left_out[f"{name} of the effect"] = str(error)
+            done.left_out[f"{name} of the effect"] = reason_in_words(error)
         else:
             setattr(done, name, table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ SCRIPT = "<script>alert(1)</script>"
 FORMULA = '=HYPERLINK("x")'
 IMAGE = '"><img src=x onerror=alert(1)>'
 LABEL = "<b>distress</b> & co"
+# a minus before nothing, and what a program says where there is no number
+NONSENSE = re.compile(r"[−-]0(?:[.,]0+)?(?![\d.,]*\d)|\bnan\b|\bNaN\b|\bNone\b|\bundefined\b|\bnull\b|\binf\b|Infinity")
 
 
 class Fitted(NamedTuple):
@@ -66,6 +69,16 @@ def report_inputs() -> ReportInputs:
     }
     given = {"evaluation": summarise(held, n_bootstrap=20), "calibration": calibration_table(held)}
     return gather(panel, forecaster, effect, notes=[f"A note about {IMAGE}"], run=run, **given)
+
+
+def nonsense(text: str) -> list[str]:
+    """Places of a text where a number or a word went wrong, with what stands around them."""
+    return [text[max(m.start() - 40, 0) : m.end() + 20] for m in NONSENSE.finditer(text)]
+
+
+def visible(page: str) -> str:
+    """What a reader sees of a page before its script has run."""
+    return re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page, flags=re.S)
 
 
 def of_patient(table: pd.DataFrame, patient: str) -> pd.DataFrame:

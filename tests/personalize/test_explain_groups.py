@@ -37,7 +37,20 @@ def test_moderators_are_ranked_by_the_size_of_their_contributions():
     assert (ranked["upper"] >= ranked["estimate"]).all()
     assert ranked["rank_lower"].between(1, ranked["rank_upper"]).all()
     assert ranked["rank_upper"].iloc[0] > 1  # 120 patients do not say for certain which moderator is first
-    assert found().fifths.iloc[0, 1:].sum() == panel.n_patients
+    assert found().fifths.iloc[0, 2:].sum() == panel.n_patients
+
+
+def test_yes_and_no_are_said_as_such():
+    """A truth value is a share in the fifths, and no threshold of one half in the tree."""
+    fifths = found().fifths.set_index("characteristic")
+    assert fifths.loc["personality_disorder: yes", "unit"] == "share"
+    assert fifths.loc["age", "unit"] == "mean"
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame({"married": np.arange(400) % 2 == 0})
+    encoding = learn_encoding(table)
+    scores = np.where(table["married"], -4.0, 0.0) + rng.normal(size=400)
+    tree = honest_tree(scores, encoding.matrix(table), encoding, np.arange(400), truths=["married"], level=0.9, seed=0)
+    assert tree.leaves["subgroup"].tolist() == ["married: yes", "married: no"]
 
 
 def test_dependence_is_the_mean_prediction_with_the_value_set_for_everybody():

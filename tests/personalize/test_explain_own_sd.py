@@ -14,7 +14,7 @@ from features import Columns, Panel
 from features.errors import OptionError
 from personalize import explain
 from personalize.effects.checks import within_sd
-from personalize.explain.own_sd import shrunken_variances, within_sds
+from personalize.explain.own_sd import sd_draws, shrunken_variances, within_sds
 from personalize.explain.patient_effects import carried
 from personalize.report import write_report
 from tests.personalize.report_clinic import fitted, report_inputs
@@ -97,6 +97,42 @@ def test_one_rating_none_and_an_alliance_that_never_moves():
     assert within_sds(Pooled(0.0), still, "own").tolist() == [0.0, 0.0]
 
 
+def test_draws_of_the_own_sd_hold_the_truth_and_narrow_with_ratings():
+    """90 % of the draws' intervals hold a true SD that follows the model; a patient without ratings has the widest."""
+    rng = np.random.default_rng(11)
+    n, prior = 2000, 12.0
+    true = 0.5 * np.sqrt(prior / rng.chisquare(prior, n))
+    panel = panel_of([5 + s * rng.standard_normal(RATINGS) for s in true])
+    effect = Pooled(within_sd(panel, 0.0))
+    draws = sd_draws(effect, panel, "own", n_draws=400, random_state=1)
+    lower, upper = np.quantile(draws, [0.05, 0.95], axis=0)
+    assert ((lower <= true) & (true <= upper)).mean() == pytest.approx(0.9, abs=0.02)  # Monte Carlo error .007
+    few = panel_of([np.full(1, 5.0), 5 + 0.5 * rng.standard_normal(6), 5 + 0.5 * rng.standard_normal(60)])
+    spread = sd_draws(effect, few, "own", panel, n_draws=2000, random_state=1)
+    relative = spread.std(axis=0) / within_sds(effect, few, "own", panel)
+    assert relative[0] > relative[1] > relative[2]
+    assert sd_draws(effect, panel, "pooled", n_draws=9).tolist() == [[effect.state_sd_] * n]
+
+
+def test_benefit_of_the_own_sd_is_covered():
+    """Where effect and SD of each patient are drawn from what is stated, intervals of their product hold the truth."""
+    rng = np.random.default_rng(3)
+    true_sd = 0.5 * np.sqrt(12.0 / rng.chisquare(12.0, 1500))
+    panel = panel_of([5 + s * rng.standard_normal(RATINGS) for s in true_sd])
+    effect = Pooled(within_sd(panel, 0.0))
+    said = rng.normal(-2.0, 0.8, 1500)
+    true = said + 0.4 * rng.standard_normal(1500)
+    drawn_effect = said + 0.4 * rng.standard_normal((1000, 1500))
+    product = sd_draws(effect, panel, "own", n_draws=1000, random_state=2) * drawn_effect
+    point = within_sds(effect, panel, "own") * drawn_effect
+    covered = []
+    for draws in (product, point):
+        lower, upper = np.quantile(draws, [0.05, 0.95], axis=0)
+        covered.append(float(((lower <= true * true_sd) & (true * true_sd <= upper)).mean()))
+    assert covered[0] == pytest.approx(0.9, abs=0.025)
+    assert covered[1] < covered[0] - 0.05  # what the draws of the SD are for
+
+
 def test_new_patients_are_drawn_to_the_panel_of_the_fit():
     panel, _ = drawn(100, 0.3, 7)
     effect = Pooled(within_sd(panel, 0.0))
@@ -111,8 +147,11 @@ def test_hinge_takes_the_own_sd_where_asked():
     assert found["shift"].tolist() == pytest.approx(own.tolist())
     assert usual["shift"].nunique() == 1 and found["shift"].nunique() > 50
     share = (own / effect.state_sd_).tolist()
-    for name in ("benefit", "benefit_lower", "benefit_upper", "benefit_long_run", "effect_per_sd"):
+    for name in ("benefit", "benefit_long_run", "effect_per_sd"):
         assert (found[name] / usual[name]).tolist() == pytest.approx(share), name
+    width, plain = ((t["benefit_upper"] - t["benefit_lower"]).to_numpy() for t in (found, usual))
+    assert (width / plain / share).mean() > 1.005  # wider by what is not known of the SD
+    assert (width / plain / share).min() > 0.9  # but for the noise of draws, in everybody
     assert found["effect"].tolist() == usual["effect"].tolist()
     assert found["rank"].tolist() == found["benefit"].rank(ascending=False).tolist()
     assert found.attrs["sd"] == "own"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from dataclasses import replace
 
 import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
 
+from features import Columns, Panel
 from features.errors import OptionError
 from personalize import explain
+from personalize.report import gather, write_report
+from personalize.report.sections.forecast import NO_TREES
 from personalize.simulate import simulate_clinic
 from personalize.trajectories.forecast import TrajectoryForecaster
-from tests.personalize.report_clinic import fitted
+from tests.personalize.report_clinic import fitted, report_inputs
 
 SINGLE = 1e-4  # LightGBM sums single-precision inputs; points on a scale of 60
 
@@ -79,6 +84,42 @@ def test_trees_that_correct_others_name_them_as_inputs():
     }  # fmt: skip
     if forecaster.model_.members["boosted"].rounds == 0:
         assert (table["contribution"] == 0).all()
+
+
+def crossed(n: int = 120, sessions: int = 6) -> Panel:
+    """A clinic that no linear model forecasts: who gains 20 points at the fourth session depends on two scores' signs.
+
+    ``gain_i = 20 · 1[warmth_i · trust_i > 0]``; each of the two alone says nothing of it.
+    """
+    rng = np.random.default_rng(3)
+    warmth, trust = rng.standard_normal((2, n))
+    gain = np.where(warmth * trust > 0, 20.0, 0.0)[:, None] * (np.arange(1, sessions + 1) >= 4)
+    score = 60 + 4 * rng.standard_normal((n, 1)) - gain + 2 * rng.standard_normal((n, sessions))
+    who = [f"p{i:03d}" for i in range(n)]
+    table = {"patient_id": np.repeat(who, sessions), "session": np.tile(np.arange(1, sessions + 1), n)}
+    patients = pd.DataFrame({"patient_id": who, "warmth": warmth, "trust": trust})
+    return Panel(pd.DataFrame({**table, "y": score.ravel()}), patients, columns=Columns(outcome="y"), better="low")
+
+
+def test_default_trees_grow_where_the_other_members_miss_something(tmp_path):
+    panel = crossed()
+    forecaster = TrajectoryForecaster(random_state=0).fit(panel)
+    assert forecaster.model_.members["boosted"].rounds > 0
+    table = explain.tree_attributions(forecaster, panel.first(3))
+    average = explain.average_tree_attributions(table, patient="patient_id")
+    assert set(average["input"].head(2)) == {"warmth", "trust"}
+    assert average["size"].iloc[1] > 1.0  # points
+    page = write_report(tmp_path, gather(panel.first(3), forecaster, evaluate=False)).read_text(encoding="utf-8")
+    assert "One part of the forecast by single inputs" in page
+    assert NO_TREES not in page
+
+
+def test_report_says_why_no_single_input_is_shown(tmp_path):
+    inputs = report_inputs()
+    none = inputs.tree_attributions.assign(contribution=0.0)
+    page = write_report(tmp_path, replace(inputs, tree_attributions=none)).read_text(encoding="utf-8")
+    assert NO_TREES in re.sub(r"<[^>]*>", "", page)
+    assert "One part of the forecast by single inputs" not in page
 
 
 def test_average_counts_patients_once():

@@ -23,7 +23,7 @@ from personalize.report.svg import Plot, ticks
 from personalize.report.words import Words
 from personalize.simulate import simulate_clinic
 from personalize.trajectories.forecast import TrajectoryForecaster
-from tests.personalize.report_clinic import FORMULA, IMAGE, LABEL, SCRIPT, fitted, report_inputs
+from tests.personalize.report_clinic import FORMULA, IMAGE, LABEL, SCRIPT, fitted, nonsense, report_inputs, visible
 
 MOST_BYTES = 10_000_000
 
@@ -140,8 +140,56 @@ def test_words_follow_the_process_column(tmp_path):
     said = re.sub(
         r'<section id="(?:limits|appendix)".*?</section>', "", text, flags=re.S
     )  # they speak of the literature
-    visible = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", said, flags=re.S)
-    assert not re.search(r"\balliance\b", visible)
+    assert not re.search(r"\balliance\b", visible(said))
+
+
+def variants() -> dict[str, ReportInputs]:
+    """Reports of which something is missing, not shown, or exactly nothing."""
+    inputs = report_inputs()
+    untested, none = inputs.heterogeneity.copy(), inputs.average.copy()
+    untested["detected"], untested["p_value"], untested["baseline_p_value"] = False, np.nan, np.nan
+    none["estimate"], none["lower"], none["upper"] = -1e-9, -0.4, 0.4
+    level = inputs.evaluation.copy()
+    skill = level["metric"] == "skill"
+    level.loc[skill, ["estimate", "lower", "upper"]] = (-0.0004, -0.05, 0.0003)
+    alike = inputs.hinge.assign(benefit=-1e-12, benefit_lower=-0.0, p_top=np.nan, rank=pd.array([pd.NA] * 120, "Int64"))
+    return {
+        "untested": replace(inputs, heterogeneity=untested, validation=None, subgroups=None),
+        "no effect": replace(inputs, average=none, hinge=alike),
+        "no better than the last observation": replace(inputs, evaluation=level),
+        "no effect at all": replace(
+            inputs, average=None, heterogeneity=None, hinge=None, scenarios=None, alliance_variance=None
+        ),
+        "settings that are not there": replace(inputs, run={"title": None, "seed": None, "inputs": {}, "level": None}),
+    }
+
+
+@pytest.mark.parametrize("name", variants())
+def test_nothing_visible_is_a_minus_zero_or_the_word_of_a_program(name, tmp_path):
+    assert nonsense(visible(write_report(tmp_path, variants()[name]).read_text(encoding="utf-8"))) == []
+
+
+def test_what_is_not_shown_is_not_called_an_improvement(tmp_path):
+    found = variants()
+    said = visible(write_report(tmp_path, found["no effect"]).read_text(encoding="utf-8"))
+    assert "not shown to differ from 0" in said and ": an improvement" not in said
+    assert "Robustness value" not in said
+    said = visible(write_report(tmp_path, found["untested"]).read_text(encoding="utf-8"))
+    assert "There are too few data to test whether patients differ in this. Nobody is ranked." in said
+
+
+def test_page_of_new_patients_leaves_findings_to_the_run(tmp_path):
+    clinic = fitted()
+    new = clinic.panel.subset(list(clinic.panel.patient_ids[:8]))
+    made = gather(new, clinic.forecaster, clinic.effect, evaluate=False, hinge=None, effects=None,
+                  reference=clinic.panel)  # fmt: skip
+    text = write_report(tmp_path, made).read_text(encoding="utf-8")
+    said = visible(text)
+    assert "8 new patients" in said and "New patients are not ranked among each other" in said
+    assert "In the run that the models come from, one alliance point more" in said
+    assert not re.findall(r'<section id="(?:track|differ|hinge|whom)"', text)
+    assert "could not be computed" not in said and "No effect was estimated" not in said
+    assert nonsense(said) == []
 
 
 def test_words_follow_the_timing():
@@ -190,6 +238,15 @@ def test_small_groups_are_suppressed():
     rows = table(frame).rows
     assert rows[0] == ("a", "< 5 patients", "< 5 patients")
     assert rows[1] == ("b", "2", "5")
+
+
+def test_signal_of_a_handful_of_patients_is_not_judged(tmp_path):
+    inputs = report_inputs()
+    few = inputs.on_track.accuracy.copy()
+    few.loc[few["statistic"] == "sensitivity", "n"] = 4
+    text = visible(write_report(tmp_path, replace(inputs, on_track=replace(inputs.on_track, accuracy=few))).read_text())
+    assert "fewer than 5 patients improve, or do not; not judged" in text
+    assert "it finds" not in text
 
 
 def test_terms_are_defined_once_and_text_is_escaped():

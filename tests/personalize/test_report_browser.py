@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from personalize.report import write_patient, write_report
+from tests.personalize.browsing import browser
 from tests.personalize.report_clinic import FORMULA, SCRIPT, of_patient, report_inputs
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SLOWEST_MS = 2000
 WATCH = """<script>
 window.__bad = [];
@@ -61,14 +60,6 @@ ACT = """<script>
   });
 })();
 </script>"""
-
-
-def browser() -> str:
-    for name in BROWSERS:
-        found = shutil.which(name)
-        if found:
-            return found
-    pytest.skip(f"no browser found (looked for {', '.join(BROWSERS)})")
 
 
 def drive(page: Path, act: str, folder: Path, *flags: str) -> dict:

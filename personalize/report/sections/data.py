@@ -22,7 +22,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
         f"{num(panel.n_patients)} patients{therapists} with {num(panel.n_sessions)} sessions; {_lengths(n)}. "
         f"The outcome is {words.outcome} "
         f"({words.better} is better)"
-        + (f"; the process within patients is {words.alliance}, rated {panel.timing} the outcome of its session."
+        + (f"; the process within patients, whose effect is asked for, is {words.alliance}, rated "
+           f"{panel.timing} the outcome of its session."
            if panel.has_alliance else "; there is no column for a process within patients, so only forecasts are "
                "made."),
     ]  # fmt: skip
@@ -47,7 +48,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     svg, frame = charts.lengths(panel)
     rows = tuple((str(k), str(v)) for k, v in frame.itertuples(index=False))
     figures.append(Figure(svg, "How many sessions patients have.", Table(("sessions", "patients"), rows)))
-    return Section("data", "What data this is", said, figures, [("Columns", columns_table(inputs))])
+    return Section("data", "What data this is", said, figures, [("Columns", columns_table(inputs))], short="Data")
 
 
 def _lengths(n: NDArray[np.intp]) -> str:

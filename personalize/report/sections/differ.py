@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pandas as pd
 
 from personalize.report import charts
-from personalize.report.blocks import Figure, Section, Table, table
+from personalize.report.blocks import Figure, Section, Table, ends, table
 from personalize.report.inputs import ReportInputs
 from personalize.report.numbers import interval, num, p_value
 from personalize.report.words import Words
@@ -31,41 +32,65 @@ def section(inputs: ReportInputs, words: Words) -> Section:
             short="Differences",
         )
     detected = bool(test["detected"])
-    said = [
-        f"Heterogeneity test: {p_value(test['p_value'])}; of differences that intake predicts: "
-        f"{p_value(test.get('baseline_p_value', float('nan')))}. "
-        + ("Patients differ in how much the outcome moves with " + words.alliance + "." if detected
-           else "The data do not show that patients differ. So nobody is ranked below, and the average is the best "
-           "estimate for everybody.")
-    ]  # fmt: skip
+    said = [tested(test, f"how much {words.outcome} moves with {words.alliance}")]
+    if not detected:
+        said[0] += " So nobody is ranked below, and the average is the best estimate for everybody."
     parts = [(text, num(test[key])) for key, text in PARTS.items() if key in test]
     unit = f"SD of the effect, {words.outcome} points per {words.alliance} point"
     tables = [("How much the effect varies, and where", Table(("part", unit), tuple(parts)))]
     figures: list[Figure] = []
     found = inputs.validation
     if found is not None and len(found):
-        said += _validated(found, words)
-        figures += _gates(found, words) + _toc(found, words)
-        shown = found.assign(statistic=[STATISTICS.get(str(k), str(k)) for k in found["statistic"]])
-        tables.append(("Validation on held-out patients", table(shown, left=2)))
+        said += _validated(found)
+        level = inputs.level
+        figures += _gates(found, words, level) + _toc(found, words, level)
+        shown = found[["statistic", "group", "estimate", "lower", "upper", "n"]]
+        shown = shown.assign(statistic=[STATISTICS.get(str(k), str(k)) for k in found["statistic"]])
+        head = ("statistic", "group", "estimate", *ends(level), "patients")
+        tables.append(("Validation on held-out patients", table(shown, head, left=2)))
     return Section("differ", TITLE, said, figures, tables, short="Differences")
+
+
+def tested(test: pd.Series, what: str) -> str:
+    """One sentence on the test of heterogeneity: what it found, or that there is too little for it.
+
+    Examples
+    --------
+    >>> tested(pd.Series({"detected": False, "p_value": float("nan")}), "this")
+    'There are too few data to test whether patients differ in this.'
+    """
+    if not math.isfinite(float(test["p_value"])):
+        return f"There are too few data to test whether patients differ in {what}."
+    intake = float(test.get("baseline_p_value", math.nan))
+    by_intake = f"; the part that intake predicts: {p_value(intake)}" if math.isfinite(intake) else ""
+    shown = "Patients differ in" if bool(test["detected"]) else "The data do not show that patients differ in"
+    return f"{shown} {what} (heterogeneity test: {p_value(test['p_value'])}{by_intake})."
 
 
 def _pick(found: pd.DataFrame, start: str) -> pd.DataFrame:
     return found[found["statistic"].astype(str).str.lower().str.startswith(start)]
 
 
-def _validated(found: pd.DataFrame, words: Words) -> list[str]:
+VALIDATED = {
+    "blp": "Held-out patients: where intake predicts one point of difference in the effect, {} points are found (BLP "
+    "slope; 1 is right, 0 is worthless).",
+    "autoc": "Held-out patients: those ranked first by what intake predicts benefit more than the average, by {} "
+    "points over the whole ranking (AUTOC, the area under the TOC; 0: the ranking is worthless).",
+}
+
+
+def _validated(found: pd.DataFrame) -> list[str]:
+    """What the two summary statistics say, in words."""
     out = []
-    for start, name in (("blp", "BLP slope"), ("autoc", "AUTOC (area under the TOC)")):
+    for start, sentence in VALIDATED.items():
         row = _pick(found, start)
         if len(row):
-            first = row.iloc[-1]
-            out.append(f"{name}: {num(first['estimate'])} {interval(first['lower'], first['upper'])}.")
+            last = row.iloc[-1]
+            out.append(sentence.format(f"{num(last['estimate'])} {interval(last['lower'], last['upper'])}"))
     return out
 
 
-def _gates(found: pd.DataFrame, words: Words) -> list[Figure]:
+def _gates(found: pd.DataFrame, words: Words, level: float) -> list[Figure]:
     own = _pick(found, "gates")
     own = own[(own["n"] >= 5) & (own["statistic"] == "gates")]
     if own.empty:
@@ -74,12 +99,13 @@ def _gates(found: pd.DataFrame, words: Words) -> list[Figure]:
     svg = charts.forest(
         rows, label="GATES", xlabel=f"{words.outcome} points per {words.alliance} point", zero=0.0, strong=0
     )
-    head = ("group", "estimate", "lower", "upper", "patients")
-    return [Figure(svg, "GATES: average effect in each fifth of patients, sorted by what intake predicts, held out.",
+    head = ("group", "estimate", *ends(level), "patients")
+    return [Figure(svg, "GATES: average effect in each fifth of held-out patients, sorted by what intake predicts; the "
+                   "first fifth is predicted to benefit most.",
                    table(own[["group", "estimate", "lower", "upper", "n"]], head))]  # fmt: skip
 
 
-def _toc(found: pd.DataFrame, words: Words) -> list[Figure]:
+def _toc(found: pd.DataFrame, words: Words, level: float) -> list[Figure]:
     own = _pick(found, "toc")
     share = [re.search(r"\d*\.?\d+", str(group)) for group in own["group"]]
     if len(own) < 3 or any(s is None for s in share):
@@ -88,7 +114,8 @@ def _toc(found: pd.DataFrame, words: Words) -> list[Figure]:
     scale = 100.0 if max(at) <= 1 else 1.0
     own = own.assign(share=[scale * s for s in at]).sort_values("share")
     svg = charts.curve(own["share"].tolist(), own, label="targeting operator characteristic",
-                       xlabel="patients treated first, %", ylabel="effect beyond the average")  # fmt: skip
-    head = ("share of patients, %", "estimate", "lower", "upper", "patients")
-    return [Figure(svg, "TOC: how much larger the effect is among those ranked first, in held-out patients.",
+                       xlabel="share of patients, those ranked first, %",
+                       ylabel="benefit beyond the average")  # fmt: skip
+    head = ("share of patients, %", "estimate", *ends(level), "patients")
+    return [Figure(svg, "TOC: how much larger the benefit of one point is among those ranked first (held out).",
                    table(own[["share", "estimate", "lower", "upper", "n"]], head, left=0))]  # fmt: skip

@@ -13,8 +13,8 @@ from personalize.report.words import Words
 ASSUMPTIONS = (
     "What this rests on: the data are observational. The estimate compares sessions of the same patient, so everything "
     "stable about a patient is held constant; it is the effect of the process only if nothing else that changes from "
-    "session to session moves both the rating and the next outcome, if the outcome's own past and time are modelled "
-    "rightly, and if staying in treatment does not depend on what is not measured."
+    "session to session moves both the rating and the outcome that follows, if the outcome's own past and time are "
+    "modelled rightly, and if staying in treatment does not depend on what is not measured."
 )
 
 LEFT_OUT = (
@@ -25,7 +25,9 @@ LEFT_OUT = (
 
 def title(words: Words) -> str:
     """Title of the section."""
-    return f"The average effect of {words.alliance or 'the process'} on the {words.when} session"
+    if not words.alliance:
+        return "The average effect: not estimated"
+    return f"The average effect of {words.alliance} on the {words.when} session"
 
 
 def section(inputs: ReportInputs, words: Words) -> Section:
@@ -38,16 +40,19 @@ def section(inputs: ReportInputs, words: Words) -> Section:
             else "No effect could be estimated from these data; the notes above say why."
         )
         return Section("effect", title(words), missing=f"{why} {LEFT_OUT}", short="Average effect")
-    level = f"{100 * float(average.get('level', 0.90)):.0f} %"
+    level = percent(inputs.level)
     estimate, lower, upper = (float(average[k]) for k in ("estimate", "lower", "upper"))
     improves = (estimate < 0) == (inputs.panel.better == "low")
-    verb = "improves" if improves else "worsens"
-    shown = "" if lower > 0 or upper < 0 else " The interval holds zero: an effect is not shown."
+    shown = lower > 0 or upper < 0
+    verdict = "an improvement." if improves else "a worsening."
+    if not shown:
+        verdict = "the interval holds zero, so an effect is not shown."
     said = [
         f"One {words.alliance} point more than expected at a session goes with a change of {num(estimate)} points of "
-        f"{words.outcome} at the {words.when} one ({level} confidence interval {interval(lower, upper)}), which "
-        f"{verb} it.{shown}"
+        f"{words.outcome} at the {words.when} one ({level} confidence interval {interval(lower, upper)}): {verdict}"
     ]
+    if inputs.new_patients:
+        said.insert(0, "The average in the patients that the models were fitted to, not in the new ones.")
     if inputs.state_sd is not None:
         sd = float(inputs.state_sd)
         said.append(
@@ -56,11 +61,11 @@ def section(inputs: ReportInputs, words: Words) -> Section:
         )
     if inputs.persistence is not None:
         said.append(_memory(inputs.persistence, words))
-    if _known(average, "robustness_value"):
+    if shown and _known(average, "robustness_value"):
         said.append(
             f"Robustness value {num(average['robustness_value'], 2)}: something unmeasured would have to explain "
-            f"{percent(average['robustness_value'])} of what is left of both {words.alliance} and the next "
-            f"{words.outcome} to bring the average to zero."
+            f"{percent(average['robustness_value'])} of what is left of both {words.alliance} and {words.outcome} at "
+            f"the {words.when} session to bring the average to zero."
         )
     said.append(ASSUMPTIONS)
     corrected = bool(average.get("corrected", True))
@@ -86,7 +91,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
 def _memory(memory: pd.Series, words: Words) -> str:
     """What is carried over from one session to the next; says so where that is not clear."""
     share, error = float(memory["estimate"]), float(memory["se"])
-    size = f"{percent(share)} (SE {percent(error)})"
+    size = f"{percent(share)} (standard error {percent(error)})"
     if share - 1.645 * error > 0:
         return (
             f"Of a deviation of {words.outcome}, {size} is carried over to the next session, so a change that is kept "

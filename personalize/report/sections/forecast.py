@@ -9,14 +9,14 @@ from personalize.explain.tree_attributions import average_tree_attributions
 from personalize.report import charts, skill
 from personalize.report.blocks import Figure, Section, Table, table
 from personalize.report.inputs import ReportInputs
-from personalize.report.numbers import interval, num, percent
+from personalize.report.numbers import between, num, percent
 from personalize.report.words import Words
 
 OWN, SIMPLE = "forecaster", "last observation"
 MOST_INPUTS = 15
 NO_TREES = (
-    "One part of the forecast, boosted trees, found nothing to correct in what the other parts say; no single inputs "
-    "of theirs can be shown."
+    "No single inputs are shown: that would take boosted trees apart, one part of the forecast, and in these data they "
+    "found nothing to correct in what regression and growth model say. That is the rule in data of usual size."
 )
 TITLE = "How well the course is forecast"
 
@@ -56,18 +56,18 @@ def _accuracy(found: pd.DataFrame, words: Words) -> tuple[list[str], list[Figure
         own = mae.loc[OWN]
         said.append(
             f"Cross-validated on new patients, forecasts of {words.outcome} miss by {num(own['estimate'])} points on "
-            f"average (mean absolute error; 95 % {interval(own['lower'], own['upper'])}, {num(own['n'])} patients)."
+            f"average (mean absolute error; 95 % interval {between(own['lower'], own['upper'])}; {num(own['n'])} "
+            "patients)."
         )
         compared = skill.in_words(found)
-        said += (
-            [f"Their error is {compared} ({num(mae.loc[SIMPLE, 'estimate'])} points)."] if SIMPLE in mae.index else []
-        )
+        if SIMPLE in mae.index:
+            said.append(f"Their error is {compared}, which misses by {num(mae.loc[SIMPLE, 'estimate'])} points.")
         covered = overall[(overall["metric"] == "coverage") & (overall["forecaster"] == OWN)]
         if len(covered):
             row = covered.iloc[0]
             said.append(
-                f"The forecast interval held {percent(row['estimate'])} of the outcomes (coverage; 95 % "
-                f"{interval(100 * row['lower'], 100 * row['upper'], 3)} %)."
+                f"The forecast interval held {percent(row['estimate'])} of the outcomes (coverage; 95 % interval "
+                f"{between(100 * row['lower'], 100 * row['upper'])} %)."
             )
     order = [OWN, *(name for name in mae.index if name != OWN)] if OWN in mae.index else list(mae.index)
     rows = charts.rows_of(mae.loc[order].reset_index(), "forecaster")
@@ -94,10 +94,11 @@ def _groups(frame: pd.DataFrame, words: Words) -> Figure:
                         zero=0.0, strong=0)  # fmt: skip
     head = ("group of inputs", "mean, signed", "average size", "lower 95 %", "upper 95 %", "forecasts")
     caption = (
-        "What moves forecasts away from the background (Shapley values, averaged). This explains the forecast; it "
-        "does not "
-        "say what would happen if an input were changed."
-    )
+        "What moves forecasts away from the background (Shapley values, averaged). Baseline: what is known at intake. "
+        + (f"Trait: the level of {words.alliance} so far; state: how the last ratings lie to it. " if words.alliance
+           else "")
+        + "This explains the forecast; it does not say what would happen if an input were changed."
+    )  # fmt: skip
     return Figure(svg, caption, table(frame, head))
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from personalize.report.blocks import Section
 from personalize.report.inputs import ReportInputs
+from personalize.report.numbers import percent
 from personalize.report.words import Words
 
 
 def section(inputs: ReportInputs, words: Words) -> Section:
     """Plain sentences, those about the effect only where there is one."""
+    level = percent(inputs.level)
+    of_effect = ", effects and benefits" if inputs.average is not None else ""
     said = [
         "Forecast and effect answer different questions. A forecast says what is likely to come, from everything "
         "seen so "
@@ -25,14 +28,15 @@ def section(inputs: ReportInputs, words: Words) -> Section:
             "The largest estimates in a ranking are partly luck. Estimates here are shrunken for that; a ranking by "
             "raw "
             "slopes would not be.",
+            "This software has never been tested on real session-by-session alliance data, because no public data set "
+            "was found. Check it on your own before you rely on it.",
         ]
     said += [
         "Patients who leave early are in the data only as long as they stay. What a last score says mixes "
         "completers and "
         "drop-outs.",
-        "Software of this kind has never been tested on real session-by-session alliance data that are public, "
-        "because no "
-        "such data set was found. Check it on your own before you rely on it.",
+        f"Intervals of forecasts{of_effect} hold {level} of what is plausible; those of accuracy and of variance "
+        "shares are 95 % confidence intervals.",
         f"Groups of fewer than five patients are not shown. Numbers are in the units of {words.outcome}"
         + (f" and {words.alliance}." if words.alliance else "."),
     ]

@@ -8,21 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from personalize.explain.verdicts import FEWEST_TRANSITIONS, LIKELY, SURE
+from personalize.explain.verdicts import meanings
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, Table
 from personalize.report.inputs import SMALLEST_GROUP, ReportInputs
 from personalize.report.names import Names
-from personalize.report.numbers import interval, num, percent
+from personalize.report.numbers import chance, fixed, interval, num, percent
 from personalize.report.words import Words
 
 MOST_ROWS = 1000
-EXPLAINED = (
-    f"Verdicts: “hinges on {{alliance}}”: a benefit is at least {percent(SURE)} probable and the patient is more "
-    "likely than not among those with the largest; “helped, not shown to hinge”: only the first; “may be "
-    f"harmed”: a worse outcome is at least {percent(LIKELY)} probable; “too little data”: fewer than "
-    f"{FEWEST_TRANSITIONS} usable steps from session to session; “uncertain”: none of these."
-)
 
 
 def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
@@ -38,7 +32,6 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
         f"{words.alliance} is held {_shift(found)} above its expected course. Intervals hold "
         f"{100 * level:.0f} % of what is plausible for this patient."
     ]
-    said.append(EXPLAINED.format(alliance=words.alliance))
     reason = [r for r in found["ranking_reason"].unique() if r]
     ranked = found["rank"].notna().any()
     if not ranked:
@@ -52,16 +45,18 @@ def section(inputs: ReportInputs, words: Words, names: Names) -> Section:
         said.append(_least_known(found, settings))
         svg = charts.caterpillar(rows[known], [n for n, k in zip(shown_names, known, strict=True) if k],
                                  ylabel=f"benefit, {words.outcome} points")  # fmt: skip
-        caption = (
-            "Every patient's benefit with its interval, largest first. Dark: the interval is above zero; dashed: "
-            "below zero."
-        )
-        figures.append(Figure(svg, caption, counts(found)))
+        caption = "Every patient's benefit with its interval, largest first."
+        if known.sum() <= charts.MOST_TICKED:
+            caption += " Dark: the interval is above zero; dashed: below zero."
+        figures.append(Figure(svg, caption, ends_counted(found)))
         unknown = found["p_reliable_reason"].iloc[0]
         said += [f"P(> reliable change) is not shown: {unknown}."] if isinstance(unknown, str) and unknown else []
-        tables = [("Patients, largest benefit first", ranking(rows, shown_names))]
+        tables = [
+            ("Verdicts", counts(found, words)),
+            ("Patients, largest benefit first", ranking(rows, shown_names)),
+        ]
     else:
-        tables = [("Verdicts", counts(found))]
+        tables = [("Verdicts", counts(found, words))]
     return Section("hinge", title, said, figures, tables, short="Who hinges")
 
 
@@ -84,16 +79,29 @@ def _least_known(found: pd.DataFrame, settings: Mapping[Any, Any]) -> str:
     median = found["own_reliability"].median()
     return (
         f"How sure is the ranking? Of the {num(count)} patients most likely to be among the {percent(top)} with the "
-        f"largest "
-        f"benefit, {percent(p.head(count).mean())} are expected to be. Median own-data reliability: {num(median, 2)}."
+        "largest benefit, "
+        f"{percent(p.head(count).mean())} are expected to be among them. Median own-data reliability: {num(median, 2)}."
     )
 
 
-def counts(found: pd.DataFrame) -> Table:
-    """How many patients got each verdict; small groups suppressed."""
-    n = found["verdict"].value_counts()
-    rows = [(str(k), num(v) if v >= SMALLEST_GROUP else f"< {SMALLEST_GROUP}") for k, v in n.items()]
-    return Table(("verdict", "patients"), tuple(rows))
+def ends_counted(found: pd.DataFrame) -> Table:
+    """How many intervals lie above zero, hold it, or lie below it; small groups suppressed."""
+    above, below = found["benefit_lower"] > 0, found["benefit_upper"] < 0
+    holds = found["benefit"].notna() & ~above & ~below
+    groups = (("above zero", above), ("holds zero", holds), ("below zero", below))
+    return Table(("interval of the benefit", "patients"), tuple((name, _many(int(own.sum()))) for name, own in groups))
+
+
+def _many(n: int) -> str:
+    """A number of patients; what would point at fewer than five is not said."""
+    return f"< {SMALLEST_GROUP}" if 0 < n < SMALLEST_GROUP else num(n)
+
+
+def counts(found: pd.DataFrame, words: Words) -> Table:
+    """How many patients got each verdict, and what it means; small groups suppressed."""
+    n, meant = found["verdict"].value_counts(), meanings(words.alliance)
+    rows = [(str(k), _many(int(v)), meant.get(str(k), "")) for k, v in n.items()]
+    return Table(("verdict", "patients", "meaning"), tuple(rows))
 
 
 def ranking(rows: pd.DataFrame, shown: list[str]) -> Table:
@@ -112,10 +120,10 @@ def ranking(rows: pd.DataFrame, shown: list[str]) -> Table:
                 str(row["verdict"]),
                 num(row["benefit"]),
                 interval(row["benefit_lower"], row["benefit_upper"]),
-                percent(row["p_benefit"]),
-                *((percent(row["p_reliable"]),) if reliable else ()),
-                percent(row["p_top"]),
-                num(row["own_reliability"], 2),
+                chance(row["p_benefit"]),
+                *((chance(row["p_reliable"]),) if reliable else ()),
+                chance(row["p_top"]),
+                fixed(row["own_reliability"]),
                 moved,
             )
         )

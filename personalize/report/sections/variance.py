@@ -7,7 +7,7 @@ import pandas as pd
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, table
 from personalize.report.inputs import ReportInputs
-from personalize.report.numbers import interval, percent
+from personalize.report.numbers import between, percent
 from personalize.report.words import Words
 
 TITLE = "Trait and state"
@@ -19,24 +19,30 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     tables = {name: frame for name, frame in given.items() if frame is not None}
     if not tables:
         return Section("variance", TITLE, missing="The variance could not be divided; the notes above say why.")
-    said = []
-    own = inputs.alliance_variance
-    if own is not None:
-        share = own.set_index("level")["share"]
-        session = own.set_index("level").loc["session"]
-        stable = 1 - float(share["session"])
-        therapist = f", of which {percent(share['therapist'])} points are therapists" if "therapist" in share else ""
-        said.append(
-            f"{percent(stable)} of the variance of {words.alliance} is stable between patients (trait{therapist}); "
-            f"{percent(session['share'])} {interval(100 * session['lower'], 100 * session['upper'], 2)} is change from "
-            "session to session (state), which includes measurement error and any trend."
-        )
-    else:
-        said.append("Without a process column, only the outcome's variance is divided.")
+    said = [_divided(name, frame) for name, frame in tables.items()]
     frame = pd.concat([t.assign(column=name) for name, t in tables.items()])
     frame = frame[["column", "level", "variance", "share", "lower", "upper", "n"]]
     head = ("column", "level", "variance", "share", "lower 95 %", "upper 95 %", "units")
-    caption = "Share of the variance at each level (restricted maximum likelihood, profile-likelihood intervals)."
+    several = any((frame["level"] == "therapist").any() for frame in tables.values())
+    caption = (
+        f"Share of the variance at each level; from left to right {'therapists, ' if several else ''}patients (trait) "
+        "and sessions (state, error of measurement and trends). Restricted maximum likelihood, profile-likelihood "
+        "intervals."
+    )
     return Section(
         "variance", TITLE, said, [Figure(charts.variance(tables), caption, table(frame, head, left=2, count=""))]
+    )
+
+
+def _divided(name: str, frame: pd.DataFrame) -> str:
+    """How much of one score is stable, and how much changes from session to session."""
+    own = frame.set_index("level")
+    session = own.loc["session"]
+    share = own["share"]
+    therapist = percent(share["therapist"]).removesuffix(" %") if "therapist" in share else ""
+    apart = f"; {therapist} percentage points of it between therapists" if therapist else ""
+    return (
+        f"{percent(1 - share['session'])} of the variance of {name} is stable between patients (trait{apart}); "
+        f"{percent(session['share'])} (95 % interval {between(100 * session['lower'], 100 * session['upper'], 2)}) is "
+        "change from session to session (state), which includes measurement error and any trend."
     )

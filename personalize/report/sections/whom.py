@@ -6,16 +6,18 @@ import pandas as pd
 
 from personalize.explain.subgroups import Subgroups
 from personalize.report import charts
-from personalize.report.blocks import Figure, Section, table
+from personalize.report.blocks import Figure, Section, Table, ends, table
 from personalize.report.inputs import ReportInputs
+from personalize.report.numbers import num, percent
 from personalize.report.words import Words
 
+FIFTHS = "Who is in each fifth of the predicted benefit (mean, or share in %; fifth 1 benefits most)"
 TITLE = "For whom: what goes with a larger or smaller effect"
 MOST = 12
 DEPENDENCES = 4  # moderators whose partial dependence is drawn
 INTERVALS = (
-    "Intervals from fitting everything again without each tenth of the therapists (or patients): what other therapists "
-    "would change. They do not hold that small differences are drawn toward zero."
+    "Intervals come from fitting everything again without each tenth of the therapists (or patients): they say what "
+    "other therapists would change. They do not count that small differences are drawn toward zero."
 )
 
 
@@ -26,7 +28,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
         return Section(
             "whom",
             TITLE,
-            missing="No effect was estimated, or no intake columns came; nothing to compare.",
+            missing="There is nothing to compare: no intake characteristic came or varies, or there are too few "
+            "patients to learn from.",
             short="For whom",
         )
     shown = inputs.heterogeneity is not None and bool(inputs.heterogeneity["detected"])
@@ -37,24 +40,35 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     ]
     if not shown:
         said.append("Patients are not shown to differ, so read this as what the model would say, not as a finding.")
-    figures = [_ranked(found.moderators)]
+    level = inputs.level
+    figures = [_ranked(found.moderators, words, level)]
     if len(found.dependence):
-        figures.append(_dependence(found, words))
+        figures.append(_dependence(found, words, level))
     tables = []
     if len(found.tree):
-        names = ("subgroup", "effect", "lower", "upper", "patients")
+        names = ("subgroup", "effect", *ends(level), "patients")
         tables.append(("Honest subgroups: split on one half of the therapists (or patients), estimated on the other",
                        table(found.tree[["subgroup", "estimate", "lower", "upper", "n"]], names)))  # fmt: skip
     if len(found.fifths):
-        tables.append(("Who is in each fifth of the predicted benefit (mean or share)", table(found.fifths)))
+        tables.append((FIFTHS, fifths(found.fifths)))
     return Section("whom", TITLE, said, figures, tables, short="For whom")
 
 
-def _ranked(moderators: pd.DataFrame) -> Figure:
+def fifths(frame: pd.DataFrame) -> Table:
+    """Means as numbers, shares as percentages; small groups were left empty where the table was made."""
+    rows = []
+    for row in frame.itertuples(index=False):
+        name, unit, *values = row
+        write = percent if unit == "share" else num
+        rows.append((str(name), *(write(v) for v in values)))
+    return Table(tuple(str(c) for c in frame.columns if c != "unit"), tuple(rows))
+
+
+def _ranked(moderators: pd.DataFrame, words: Words, level: float) -> Figure:
     svg = charts.forest(
         charts.rows_of(moderators.head(MOST), "moderator"),
         label="moderators",
-        xlabel="average size of the contribution to the effect",
+        xlabel=f"average size of the contribution, {words.outcome} points per {words.alliance} point",
         zero=0.0,
         strong=0,
     )
@@ -63,21 +77,26 @@ def _ranked(moderators: pd.DataFrame) -> Figure:
     if first.notna().all():
         ranks = [f"{low:.0f} to {high:.0f}" for low, high in zip(first, last, strict=True)]
         shown.insert(4, "ranks", ranks)
-    names = {"estimate": "average size", "ranks": "plausible ranks", "n": "patients"}
+    low, high = ends(level)
+    names = {"estimate": "average size", "lower": low, "upper": high, "ranks": "plausible ranks", "n": "patients"}
     head = [names.get(str(c), str(c)) for c in shown.columns]
     return Figure(svg, "Moderators by how far they move patients from the average. " + INTERVALS, table(shown, head))
 
 
-def _dependence(found: Subgroups, words: Words) -> Figure:
+def _dependence(found: Subgroups, words: Words, level: float) -> Figure:
     first = found.moderators["moderator"].head(DEPENDENCES)
     frame = found.dependence[found.dependence["moderator"].isin(first)]
     rows = charts.rows_of(frame.assign(name=frame["moderator"] + ": " + frame["value"]), "name")
     svg = charts.forest(
-        rows, label="partial dependence", xlabel=f"predicted effect of {words.alliance}", zero=0.0, strong=0
+        rows,
+        label="partial dependence",
+        xlabel=f"predicted effect, {words.outcome} points per {words.alliance} point",
+        zero=0.0,
+        strong=0,
     )
     caption = (
         "Partial dependence: the predicted effect when one characteristic is set to a value (low, middle and high of a "
         "number) and all others stay as they are. " + INTERVALS
     )
-    head = ("moderator", "value", "predicted effect", "lower", "upper", "patients")
+    head = ("moderator", "value", "predicted effect", *ends(level), "patients")
     return Figure(svg, caption, table(frame, head, left=2))

@@ -9,13 +9,18 @@
     if (v === null || v === undefined) return "–";
     var d = digits === undefined ? 3 : digits, a = Math.abs(v);
     var places = v === Math.round(v) ? 0 : Math.max(0, d - 1 - Math.floor(Math.log10(a || 1)));
-    return v.toFixed(Math.min(places, 6)).replace("-", "−");
+    var text = v.toFixed(Math.min(places, 6));
+    return Number(text) === 0 ? "0" : text.replace("-", "−");
   }
-  function pct(v) {
+  function chance(v) { // from draws, of which there are only so many: never quite none or all
     if (v === null || v === undefined) return "–";
-    if (v >= 0.995 && v < 1) return "> 99 %";
-    if (v > 0 && v < 0.005) return "< 1 %";
+    if (v >= 0.995) return "> 99 %";
+    if (v < 0.005) return "< 1 %";
     return Math.round(100 * v) + " %";
+  }
+  function around(v, places) {
+    var text = v.toFixed(places);
+    return Number(text) === 0 ? "0" : (v > 0 ? "+" : "") + text.replace("-", "−");
   }
   function signed(v) { return (v > 0 ? "+" : "") + num(v); }
   function el(tag, attrs, text) {
@@ -129,9 +134,15 @@
     box.appendChild(root);
   }
 
+  function defined(node, text) { // the first word of the glossary that the text begins with shows its meaning
+    var word = Object.keys(set.terms).filter(function (k) { return text.indexOf(k) === 0; })[0];
+    if (word) node.appendChild(el("dfn", { tabindex: "0", "aria-description": set.terms[word] }, word));
+    node.appendChild(document.createTextNode(text.slice(word ? word.length : 0)));
+  }
   function fact(list, term, value, small) {
-    var div = el("div"), dd = el("dd", {}, value);
-    div.appendChild(el("dt", {}, term));
+    var div = el("div"), dd = el("dd", {}, value), dt = el("dt");
+    defined(dt, term);
+    div.appendChild(dt);
     if (small) dd.appendChild(el("small", {}, small));
     div.appendChild(dd);
     list.appendChild(div);
@@ -139,12 +150,13 @@
 
   function bars(node, rows) {
     var H = 26 * rows.length + 8, top = Math.max.apply(null, rows.map(function (r) { return Math.abs(r[1] || 0); })) || 1;
+    var places = Math.min(Math.max(1 - Math.floor(Math.log10(top)), 1), 6); // as fine as the largest bar needs
     var root = svg("svg", { viewBox: "0 0 420 " + H, style: "max-width:520px", role: "img", "aria-label": "what moved the forecast" });
     rows.forEach(function (r, i) {
       var w = Math.abs(r[1] || 0) / top * 75, y = 5 + 26 * i, left = r[1] < 0;
       root.appendChild(svg("text", { "class": "tick end", x: 142, y: y + 14 }, r[0]));
       root.appendChild(svg("rect", { "class": left ? "bar" : "share patient", x: left ? 290 - w : 290, y: y, width: Math.max(w, 0.5), height: 18 }));
-      root.appendChild(svg("text", { "class": left ? "tick end" : "tick", x: left ? 286 - w : 294 + w, y: y + 14 }, (r[1] > 0 ? "+" : "") + num(r[1], 2)));
+      root.appendChild(svg("text", { "class": left ? "tick end" : "tick", x: left ? 286 - w : 294 + w, y: y + 14 }, around(r[1] || 0, places)));
     });
     root.appendChild(svg("line", { "class": "axis", x1: 290, x2: 290, y1: 0, y2: H }));
     clear(node).appendChild(root);
@@ -183,23 +195,24 @@
   function words(p) {
     var facts = clear($("facts")), h = p.hinge;
     if (h) {
-      fact(facts, "verdict", h.verdict || "–", h.ranking_reason || h.reason || "");
+      fact(facts, "verdict", h.verdict || "–", h.ranking_reason || h.reason || set.verdicts[h.verdict] || "");
       fact(facts, "signed benefit of +1 SD, " + set.sessions + " sessions on", num(h.benefit), h.benefit_lower === null ? "" : "between " + num(h.benefit_lower) + " and " + num(h.benefit_upper));
-      fact(facts, "P(benefit > 0)", pct(h.p_benefit), "");
-      if (h.p_reliable !== null) fact(facts, "P(benefit > reliable change)", pct(h.p_reliable), "");
-      if (h.p_top !== null) fact(facts, "P(among those with the largest)", pct(h.p_top), h.rank === null ? "" : "rank " + h.rank);
+      fact(facts, "P(benefit > 0)", chance(h.p_benefit), "");
+      if (h.p_reliable !== null) fact(facts, "P(> reliable change)", chance(h.p_reliable), "");
+      if (h.p_top !== null) fact(facts, "P(top)", chance(h.p_top), h.rank === null ? "" : "rank " + h.rank);
       fact(facts, "effect of one " + set.alliance + " point", num(h.effect), h.effect_lower === null ? "" : "between " + num(h.effect_lower) + " and " + num(h.effect_upper));
-      fact(facts, "own-data reliability", num(h.own_reliability, 2), num(h.n_transitions) + " usable steps");
+      fact(facts, "own-data reliability", h.own_reliability === null ? "–" : h.own_reliability.toFixed(2), num(h.n_transitions) + " usable steps");
     }
     var now = (p.track || []).filter(function (t) { return t[4]; });
-    fact(facts, "on track", !p.track ? "not judged" : now.length ? "not on track" : "on track", !p.track ? (set.judged ? "no landmark session reached" : "only patients of the run itself are judged") :
+    fact(facts, "on track?", !p.track ? "not judged" : now.length ? "no" : "yes", !p.track ? (set.judged ? "too few sessions so far" : "only patients of the run itself are judged") :
       now.length ? "at session " + now.map(function (t) { return t[0]; }).join(", ") : "at session " + p.track.map(function (t) { return t[0]; }).join(", "));
     $("why").textContent = h ? h.why || "" : "";
-    var groups = p.moved ? p.moved.groups.map(function (g) { return [set.alliance ? g[0].replace("alliance", set.alliance) : g[0], g[1]]; }) : [];
+    $("because").hidden = !$("why").textContent;
+    var groups = p.moved ? p.moved.groups.filter(function (g) { return g[1] !== 0; }).map(function (g) { return [set.alliance ? g[0].replace("alliance", set.alliance) : g[0], g[1]]; }) : [];
     $("reasons").hidden = !p.moved;
     if (p.moved) {
       bars($("groups"), groups);
-      $("background").textContent = "Background " + num(p.moved.background) + ", forecast " + num(p.moved.forecast) + (p.moved.session ? " for session " + p.moved.session : "") + ".";
+      $("background").textContent = "From the background of " + num(p.moved.background) + " to the forecast of " + num(p.moved.forecast) + (p.moved.session ? " for session " + p.moved.session : "") + ".";
     }
     var trees = p.moved ? p.moved.trees : [];
     $("trees-box").hidden = !trees.length;
@@ -272,6 +285,19 @@
       event.preventDefault(); go(i);
       $("patient").scrollIntoView(); $("patient").focus();
     });
+  }
+  if ($("goto")) {
+    var links = [].slice.call(document.querySelectorAll("#all-pages a"));
+    var visit = function () {
+      var wanted = $("goto").value.trim().toLowerCase();
+      var named = links.map(function (a) { return a.textContent.toLowerCase(); });
+      var i = named.indexOf(wanted);
+      if (i < 0 && wanted) i = named.findIndex(function (name) { return name.indexOf(wanted) >= 0; });
+      $("nobody").textContent = i < 0 ? "No patient of that name." : "";
+      if (i >= 0) location.href = links[i].getAttribute("href");
+    };
+    $("open").addEventListener("click", visit);
+    $("goto").addEventListener("keydown", function (event) { if (event.key === "Enter") visit(); });
   }
   var theme = $("theme");
   if (theme) theme.addEventListener("click", function () {
