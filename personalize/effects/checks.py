@@ -121,15 +121,15 @@ def measurement_errors(
         assumed = TYPICAL_RELIABILITY if stated is None else stated
         sem, within = spread * float(np.sqrt(1 - assumed)), within_sd(panel, 0.0)
         share = max(1 - (sem / within) ** 2, 0.0) if within > 0 else 0.0
-        effect = (
-            f"effects would be divided by about {share:.2f}" if share >= LOWEST_RELIABILITY else "too little is left"
+        change = (
+            f"effects would be divided by about {share:.2f}, so larger"
+            if share >= LOWEST_RELIABILITY
+            else "hardly any change within patients would be left to estimate an effect from"
         )
-        source = (
-            f"the reliability of {assumed:g} stated for {known.name}" if known and stated else f"one of {assumed:g}"
-        )
+        source = f"the {assumed:g} stated for {known.name}" if known and stated else f"{assumed:g}"
         notes.append(
-            "The alliance is taken as measured without error, which pulls effects toward zero. With "
-            f"{source} (SEM {sem:.2f}) {effect}."
+            f"{panel.columns.alliance} is taken as measured without error, which pulls effects toward zero. If the "
+            f"reliability of one rating were {source} (SEM {sem:.2f}), {change}."
         )
     return Errors(float(alliance_sem or 0.0), float(outcome_sem or 0.0))
 
