@@ -68,7 +68,6 @@ def fit_boosters(x: Floats, b: Floats, weight: Floats, seed: int) -> tuple[lgb.B
             "max_depth": shape["max_depth"],
             "num_leaves": 2 ** shape["max_depth"],
             "min_data_in_leaf": int(np.clip(len(b) // 15, 5, 30)),
-            "feature_fraction": 0.5,
             "bagging_fraction": 0.5,
             "bagging_freq": 1,
             "lambda_l2": 50.0,
