@@ -1,4 +1,4 @@
-"""Validation of a ranking: predictions made comparable over folds, fifths, and the variance a bootstrap does not see."""
+"""Validation of a ranking: predictions comparable over folds, fifths, the variance a bootstrap does not see."""
 
 import numpy as np
 import pytest
