@@ -75,7 +75,7 @@ def calibrate(
     rows = run_cells(
         cells, work, checkpoint=Checkpoint(checkpoint, settings), n_jobs=n_jobs, progress=progress, words="clinics"
     )
-    return summary(rows, expected_truth=getattr(module, "EXPECTED_TRUTH", False))
+    return summary(rows)
 
 
 def one_clinic(name: str, n_patients: int, n_sessions: int, scenario: str, seed: int) -> Sequence[Row]:
@@ -93,7 +93,7 @@ def one_clinic(name: str, n_patients: int, n_sessions: int, scenario: str, seed:
     return rows
 
 
-def summary(rows: pd.DataFrame, *, expected_truth: bool = False) -> pd.DataFrame:
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Bias, coverage and share of clinics in which something was found, by scenario and quantity.
 
     Parameters
@@ -101,8 +101,6 @@ def summary(rows: pd.DataFrame, *, expected_truth: bool = False) -> pd.DataFrame
     rows : DataFrame
         Columns scenario, quantity, estimate, and where they apply truth, lower, upper (the interval), found (0 or 1).
         Without ``found``, found means that the interval excludes zero.
-    expected_truth : bool
-        Whether the truth is what ``truth`` is expected to be, the same in every clinic: its mean over the clinics.
 
     Returns
     -------
@@ -113,8 +111,6 @@ def summary(rows: pd.DataFrame, *, expected_truth: bool = False) -> pd.DataFrame
     frame = rows.reindex(columns=["scenario", "quantity", "estimate", "truth", "lower", "upper", "found"])
     numbers = [c for c in frame.columns if c not in ("scenario", "quantity")]
     frame[numbers] = frame[numbers].astype(float)
-    if expected_truth:
-        frame["truth"] = frame.groupby(["scenario", "quantity"], sort=False)["truth"].transform("mean")
     error = frame["estimate"] - frame["truth"]
     bounded = frame["lower"].notna() & frame["upper"].notna()
     held = ((frame["lower"] <= frame["truth"]) & (frame["truth"] <= frame["upper"])).astype(float)

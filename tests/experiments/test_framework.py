@@ -199,14 +199,6 @@ def test_summary_by_hand():
     assert np.isnan(out.loc["p", "coverage"]) and out.loc["p", "found"] == 0.5
 
 
-def test_an_expected_truth_is_the_mean_over_clinics():
-    rows = pd.DataFrame({"scenario": "s", "quantity": "q", "estimate": [1.0, 3.0], "truth": [1.0, 3.0]})
-    rows = rows.assign(lower=[0.5, 2.5], upper=[1.5, 3.5])
-    assert summary(rows)["coverage"].tolist() == [1.0]
-    expected = summary(rows, expected_truth=True)
-    assert expected["truth"].tolist() == [2.0] and expected["coverage"].tolist() == [0.0]
-
-
 def test_small_numbers_are_not_rounded_away():
     table = pd.DataFrame(
         {"quantity": ["large", "small"], "clinics": [20, 20], "estimate": [2.5, 0.00123], "bias": [0.1234, 0.000123]}
