@@ -26,7 +26,7 @@ from features import Panel
 from features.errors import NotEnoughData
 from personalize.simulate import SimulatedClinic, simulate_clinic
 from personalize.study.panel_store import panel_tables, rebuilt
-from personalize.trajectories.crossfit import crossfit, extend
+from personalize.trajectories.crossfit import FEWEST_THERAPISTS, crossfit, extend
 from personalize.trajectories.distribution import QUANTILES, quantile_name
 from personalize.trajectories.forecast import TrajectoryForecaster
 from personalize.trajectories.held_out import crps, held_out, horizon_name
@@ -91,7 +91,8 @@ def run(
         f"of {asked.outcome} for new patients: {overall['estimate']:.1%} of the mean absolute error ({level:.0%} CI "
         f"{overall['lower']:.1%} to {overall['upper']:.1%}; {overall['without']:.2f} points without, {overall['with']:.2f} with)."
     )
-    notes = [f"Landmarks {', '.join(str(k) for k in use)} sessions; {int(overall['n'])} patients; folds by therapist."]
+    unit = "therapist" if panel.n_therapists >= FEWEST_THERAPISTS else "patient"
+    notes = [f"Landmarks {', '.join(str(k) for k in use)} sessions; {int(overall['n'])} patients; folds by {unit}."]
     left_out = [k for k in landmarks if k not in use]
     if left_out:
         notes.append(
