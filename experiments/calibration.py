@@ -6,7 +6,6 @@ Run ``python -m experiments.calibration NAME --clinics 200 --checkpoint file.jso
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -16,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.checkpoint import Checkpoint, Row, run_cells
-from features.errors import PersonalizeError, check_option
+from experiments.many_clinics import study_main
+from features.errors import check_option
 from personalize.simulate import simulate_clinic
 
 NAMES = (
@@ -144,34 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--clinics", type=int, default=200, help="clinics a scenario")
-    parser.add_argument("--patients", type=int, default=600)
-    parser.add_argument("--sessions", type=int, default=12)
     parser.add_argument("--scenarios", nargs="+")
-    parser.add_argument("--checkpoint", help="file that keeps finished clinics")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that takes the clinics instead")
-    parser.add_argument("--csv", help="also write the table to this file")
-    given = parser.parse_args(arguments)
-    try:
-        table = calibrate(
-            given.name,
-            clinics=given.clinics,
-            n_patients=given.patients,
-            n_sessions=given.sessions,
-            scenarios=given.scenarios,
-            checkpoint=given.checkpoint,
-            n_jobs=given.jobs,
-            dask=given.dask,
-            progress=True,
-        )
-    except PersonalizeError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    if given.csv:
-        table.to_csv(given.csv, index=False)
-    print(table.round(3).to_string(index=False))
-    return 0
+    return study_main(parser, calibrate, arguments, clinics=200, patients=600, words="scenario")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from features.errors import NotEnoughData
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.heterogeneity import test_baseline
 from personalize.effects.transitions import Floats, Ints
-from personalize.effects.validation import orthogonal_scores
+from personalize.effects.validation import GROUPS, comparable, fifths, orthogonal_scores
 from personalize.explain.honest_tree import honest_tree
 from personalize.simulate import SimulatedClinic, Truth
 
@@ -188,13 +188,10 @@ def _truths(
 def true_fifths(effect: AllianceEffect, truth: Truth, known: Any) -> list[float]:
     """Mean true effect of the same fifths that `AllianceEffect.validate` forms."""
     assert effect.moderators_ is not None  # callers have checked
-    real, tau = truth.patients["effect"].to_numpy()[known], effect.moderators_.held_out
+    real, m = truth.patients["effect"].to_numpy()[known], effect.moderators_
     sign = -1.0 if effect.better_ == "low" else 1.0
-    order = np.argsort(-sign * tau, kind="stable")
-    rank = np.empty(len(order), dtype=np.intp)
-    rank[order] = np.arange(len(order))
-    fifth = np.minimum(rank * 5 // len(order), 4)
-    return [float(real[fifth == k].mean()) for k in range(5)]
+    fifth = fifths(sign * comparable(m.held_out, m.fold))
+    return [float(real[fifth == k].mean()) for k in range(GROUPS)]
 
 
 def recovery(effect: AllianceEffect, truth: Truth) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from features import Panel
 from features.errors import NotEnoughData
 from personalize.simulate import SimulatedClinic, simulate_clinic
 from personalize.study.panel_store import panel_tables, rebuilt
+from personalize.trajectories.crossfit import FEWEST_THERAPISTS, crossfit, extend
 from personalize.trajectories.distribution import QUANTILES, quantile_name
 from personalize.trajectories.forecast import TrajectoryForecaster
 from personalize.trajectories.held_out import crps, held_out, horizon_name
@@ -36,6 +38,7 @@ FEWEST = 40
 KEY = ["patient", "landmark", "horizon"]
 NEW_PATIENTS, NEW_SEED = 1000, 10**6  # of the clinic that tells the truth of a trial
 TRIAL_FOLDS = 3
+DEAF_MEMBERS = ("growth", "mixed")  # of the forecaster; they read outcomes and intake only
 CLAIM = "Knowing the alliance so far makes a forecast better that already knows outcome history and baseline."
 SCENARIOS: dict[str, dict[str, Any]] = {
     "alliance moves the outcome": {"preset": "nonlinear"},
@@ -55,23 +58,31 @@ def run(
     """What do session ratings of the alliance add to a forecast that has outcome history and baseline?
 
     Claim: alliance so far (trait and state, past sessions only) improves forecasts of new patients. Estimand: share of the
-    mean absolute error, and of the CRPS, that goes when the same forecaster is also given the alliance; per landmark (sessions
-    seen) and horizon, paired by patient. Both forecasters are cross-fitted over therapists; the intervals (t, therapists as
-    units) hold for these forecasters on patients of other therapists. Assumptions: none causal; a gain does not say that
-    raising the alliance changes the outcome, and none does not say that it does not.
+    mean absolute error, and of the CRPS, that goes in new patients of other therapists when the forecaster that this clinic
+    teaches is also given the alliance; per landmark (sessions seen) and horizon, paired by patient. (The gain expected over
+    clinics would need to know how differently clinics teach, of which one clinic says too little: where its forecaster makes
+    nothing of the alliance, gain and standard error are both near zero.) Both forecasters are cross-fitted over therapists.
+    Intervals: t, therapists as units, widened for the luck of the training patients, which folds share (Nadeau & Bengio 2003,
+    Machine Learning 52, 239-281; cf. Bates, Hastie & Tibshirani 2024, Journal of the American Statistical Association 119,
+    1434-1445). Assumptions: none causal; a gain does not say that raising the alliance changes the outcome, and none does not
+    say that it does not.
 
     Falsification: each patient given the alliance course of another patient must bring no gain.
     """
     panel = asked.panel
     process = asked.process
     use = usable_landmarks(panel, landmarks)
-    without = losses(panel.renamed(replace(panel.columns, alliance=None)), use, horizons, asked.random_state, members)
-    rows = compare(losses(panel, use, horizons, asked.random_state, members), without, panel, level, asked.random_state)
-    table = pd.DataFrame(rows)
-    strange = with_strangers(panel, asked.random_state)
-    placebo = compare(
-        losses(strange, use, horizons, asked.random_state, members), without, panel, level, asked.random_state
-    )
+    forecaster = TrajectoryForecaster(random_state=asked.random_state, members=members)
+    bare = deaf(panel)
+    without_it = clone(forecaster).fit(bare)
+    without = losses(without_it, bare, use, horizons)
+
+    def gains(given: Panel) -> list[dict[str, Any]]:
+        found = losses(told(forecaster, given, without_it), given, use, horizons)
+        return compare(found, without, panel, level, asked.random_state, folds=forecaster.n_folds)
+
+    table = pd.DataFrame(gains(panel))
+    placebo = gains(with_strangers(panel, asked.random_state))
     checks = pd.DataFrame([_check(row) for row in placebo if row["landmark"] == 0])
     overall = table[(table["landmark"] == 0) & (table["metric"] == "mae")].iloc[0]
     clear = overall["lower"] > 0
@@ -80,7 +91,8 @@ def run(
         f"of {asked.outcome} for new patients: {overall['estimate']:.1%} of the mean absolute error ({level:.0%} CI "
         f"{overall['lower']:.1%} to {overall['upper']:.1%}; {overall['without']:.2f} points without, {overall['with']:.2f} with)."
     )
-    notes = [f"Landmarks {', '.join(str(k) for k in use)} sessions; {int(overall['n'])} patients; folds by therapist."]
+    unit = "therapist" if panel.n_therapists >= FEWEST_THERAPISTS else "patient"
+    notes = [f"Landmarks {', '.join(str(k) for k in use)} sessions; {int(overall['n'])} patients; folds by {unit}."]
     left_out = [k for k in landmarks if k not in use]
     if left_out:
         notes.append(
@@ -108,20 +120,27 @@ def usable_landmarks(panel: Panel, landmarks: Sequence[int]) -> list[int]:
     return use
 
 
+def deaf(panel: Panel) -> Panel:
+    """Leave the alliance out."""
+    return panel.renamed(replace(panel.columns, alliance=None))
+
+
+def told(forecaster: TrajectoryForecaster, panel: Panel, without_it: TrajectoryForecaster) -> TrajectoryForecaster:
+    """Fit a forecaster that hears of the alliance; members that never do are those of the one fitted without it."""
+    known = without_it.crossfit_
+    cross = crossfit(panel, (), **forecaster.crossfit_options())
+    same = {name: known.members[name] for name in DEAF_MEMBERS if name in known.members}
+    forecasts = {key: value for key, value in known.query.forecasts.items() if key.split("_")[0] in same}
+    cross = replace(cross, query=replace(cross.query, forecasts=forecasts), members=same)
+    names = forecaster.members_for(panel)
+    cross = extend(cross, names, random_state=forecaster.random_state, threads=forecaster.n_jobs)
+    return clone(forecaster).adopt(cross)
+
+
 def losses(
-    panel: Panel,
-    landmarks: Sequence[int],
-    horizons: Sequence[int | str],
-    seed: int,
-    members: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """Absolute error and CRPS of each held-out forecast; index patient, landmark, horizon."""
-    return _held_out_losses(TrajectoryForecaster(random_state=seed, members=members), panel, landmarks, horizons)
-
-
-def _held_out_losses(
     forecaster: TrajectoryForecaster, panel: Panel, landmarks: Sequence[int], horizons: Sequence[int | str]
 ) -> pd.DataFrame:
+    """Absolute error and CRPS of each held-out forecast; index patient, landmark, horizon."""
     rows = held_out(forecaster, panel, landmarks=landmarks, horizons=horizons, baselines={}).rows
     out = rows.assign(mae=(rows["outcome"] - rows["mean"]).abs())
     return out.set_index(KEY)[["mae", "crps"]]
@@ -164,14 +183,18 @@ def losses_of_others(
 
 
 def compare(
-    with_it: pd.DataFrame, without: pd.DataFrame, panel: Panel, level: float, seed: int
+    with_it: pd.DataFrame, without: pd.DataFrame, panel: Panel, level: float, seed: int, *, folds: int
 ) -> list[dict[str, Any]]:
     """Share of the loss that goes, per landmark and horizon and overall (landmark 0, every cell the same weight).
 
-    The ratio's standard error is linearised: d_i − share · loss_i, summed within therapists.
+    The ratio's standard error is linearised: d_i − share · loss_i, summed within therapists. Its variance s² counts the
+    patients who are forecast, not those who taught the forecasters, which any two of k folds share for the most part. With
+    a correlation 1/k between folds the variance is s² · (1 + k / (k − 1)): (1/k + n_test / n_training) over 1/k (Nadeau
+    & Bengio 2003).
     """
     both = with_it.add_suffix("_with").join(without.add_suffix("_without"), how="inner").reset_index()
     groups = pd.Series(resampling_groups(panel.clusters, seed), index=panel.patient_ids)
+    gain = partial(_gain, level=level, widening=np.sqrt(1 + folds / (folds - 1)))
     rows: list[dict[str, Any]] = []
     cells = list(both.groupby(["landmark", "horizon"], sort=False))
     weight = pd.Series(0.0, index=both.index)
@@ -180,13 +203,21 @@ def compare(
     for metric in ("mae", "crps"):
         for (landmark, horizon), own in cells:
             ones = np.full(len(own), 1.0 / len(own))
-            rows.append(_gain(own, ones, groups, metric, level, int(landmark), str(horizon)))
-        rows.append(_gain(both, weight.to_numpy() / len(cells), groups, metric, level, 0, "all"))
+            rows.append(gain(own, ones, groups, metric, int(landmark), str(horizon)))
+        rows.append(gain(both, weight.to_numpy() / len(cells), groups, metric, 0, "all"))
     return rows
 
 
 def _gain(
-    own: pd.DataFrame, weight: Any, groups: pd.Series, metric: str, level: float, landmark: int, horizon: str
+    own: pd.DataFrame,
+    weight: Any,
+    groups: pd.Series,
+    metric: str,
+    landmark: int,
+    horizon: str,
+    *,
+    level: float,
+    widening: float,
 ) -> dict[str, Any]:
     loss, less = own[f"{metric}_without"].to_numpy(), own[f"{metric}_with"].to_numpy()
     base, now = float(weight @ loss), float(weight @ less)
@@ -195,7 +226,8 @@ def _gain(
     names, of = np.unique(group, return_inverse=True)
     total = np.bincount(of, weight * ((loss - less) - share * loss) / base)
     k = len(names)
-    half = float(student.ppf(0.5 + level / 2, max(k - 1, 1)) * np.sqrt((total**2).sum() * k / max(k - 1, 1)))
+    se = widening * np.sqrt((total**2).sum() * k / max(k - 1, 1))
+    half = float(student.ppf(0.5 + level / 2, max(k - 1, 1)) * se)
     return {
         "landmark": landmark,
         "horizon": horizon,
@@ -253,29 +285,29 @@ def _figure(table: pd.DataFrame, placebo: list[dict[str, Any]]) -> Figure:
 
 
 def trial(clinic: SimulatedClinic, seed: int) -> list[dict[str, Any]]:
-    """One simulated clinic of the calibration: found means a gain shown, truth is the gain in 1,000 other patients."""
-    panel = clinic.panel
+    """One simulated clinic of the calibration, in percent: found means a gain shown, truth is the gain in 1,000 other patients."""
+    panel, bare = clinic.panel, deaf(clinic.panel)
     others = simulate_clinic(n_patients=NEW_PATIENTS, random_state=seed + NEW_SEED, options=clinic.truth.options).panel
-    none = replace(panel.columns, alliance=None)
-    forecaster = TrajectoryForecaster(
-        random_state=seed, n_folds=TRIAL_FOLDS
-    )  # three take two thirds of the time of five
-    bare = clone(forecaster).fit(panel.renamed(none))
-    without = _held_out_losses(bare, panel.renamed(none), LANDMARKS, HORIZONS)
-    without_new = losses_of_others(bare, others.renamed(none), LANDMARKS, HORIZONS)
+    # three folds take two thirds of the time of five
+    forecaster = TrajectoryForecaster(random_state=seed, n_folds=TRIAL_FOLDS)
+    without_it = clone(forecaster).fit(bare)
+    without = losses(without_it, bare, LANDMARKS, HORIZONS)
+    without_new = losses_of_others(without_it, deaf(others), LANDMARKS, HORIZONS)
     out = []
     for words, given, new in (
         ("", panel, others),
         ("placebo, another patient's alliance: ", with_strangers(panel, seed), with_strangers(others, seed)),
     ):
-        full = clone(forecaster).fit(given)
-        rows = compare(_held_out_losses(full, given, LANDMARKS, HORIZONS), without, panel, LEVEL, seed)
-        truths = compare(losses_of_others(full, new, LANDMARKS, HORIZONS), without_new, others, LEVEL, seed)
+        full = told(forecaster, given, without_it)
+        found, found_new = losses(full, given, LANDMARKS, HORIZONS), losses_of_others(full, new, LANDMARKS, HORIZONS)
+        rows = compare(found, without, panel, LEVEL, seed, folds=TRIAL_FOLDS)
+        truths = compare(found_new, without_new, others, LEVEL, seed, folds=TRIAL_FOLDS)
         for row, truth in zip(rows, truths, strict=True):
             if row["landmark"] == 0 or row["horizon"] == "next session":
-                name = f"{words}{row['metric']}, {row['landmark'] or 'all'} seen, {row['horizon']}"
-                own = {k: row[k] for k in ("estimate", "lower", "upper")}
-                out.append({"quantity": name, **own, "truth": truth["estimate"], "found": float(row["lower"] > 0)})
+                name = f"{words}% of {row['metric']}, {row['landmark'] or 'all'} seen, {row['horizon']}"
+                own = {k: 100 * row[k] for k in ("estimate", "lower", "upper")}
+                shown = float(row["lower"] > 0)
+                out.append({"quantity": name, **own, "truth": 100 * truth["estimate"], "found": shown})
     return out
 
 

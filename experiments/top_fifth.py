@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.checkpoint import Checkpoint, Row, run_cells
-from features.errors import PersonalizeError
+from experiments.many_clinics import study_main
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.explain.hinge import hinge
 from personalize.simulate import PRESETS, simulate_clinic
@@ -85,7 +85,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         preset ("all" first), bin (lower end), n, stated, observed, difference (observed less stated), mc (binomial
         standard error of the observed share), within (difference of at most five points; missing in bins of fewer than
-        300 patients).
+        300 patients). How many clinics were not ranked stands in ``attrs["notes"]``.
     """
     ranked = rows[rows["bin"] >= 0]
     parts = [ranked.assign(preset="all"), ranked]
@@ -97,6 +97,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     out["mc"] = np.sqrt(out["observed"] * (1 - out["observed"]) / out["n"])
     within = (out["difference"].abs() <= POINTS + 1e-9).astype(object)
     out["within"] = within.where(out["n"] >= FEWEST, None)
+    unranked = rows.loc[rows["bin"] < 0, "preset"].value_counts().to_dict()
+    out.attrs["notes"] = [f"Clinics in which nobody was ranked: {unranked or 'none'}."]
     return out
 
 
@@ -108,6 +110,7 @@ def top_fifth(
     n_sessions: int = 12,
     checkpoint: str | None = None,
     n_jobs: int = 1,
+    dask: str | None = None,
     progress: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run the clinics that are not done yet.
@@ -121,7 +124,8 @@ def top_fifth(
         Of each clinic.
     checkpoint : str, optional
         File that keeps finished clinics. Seeds count up from the same start, so a longer run adds to a shorter one.
-    n_jobs : int
+    n_jobs, dask
+        As `run_cells`.
     progress : bool
 
     Returns
@@ -138,6 +142,7 @@ def top_fifth(
         partial(one_clinic, n_patients, n_sessions),
         checkpoint=Checkpoint(checkpoint, settings),
         n_jobs=n_jobs,
+        dask=dask,
         progress=progress,
         words="clinics",
     )
@@ -148,32 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="+", choices=sorted(PRESETS), default=list(PRESETS_ASKED))
-    parser.add_argument("--clinics", type=int, default=8, help="clinics a preset")
-    parser.add_argument("--patients", type=int, default=1000)
-    parser.add_argument("--sessions", type=int, default=12)
-    parser.add_argument("--checkpoint", help="file that keeps finished clinics")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--csv", help="also write the table to this file")
-    given = parser.parse_args(arguments)
-    try:
-        table, rows = top_fifth(
-            presets=given.presets,
-            clinics=given.clinics,
-            n_patients=given.patients,
-            n_sessions=given.sessions,
-            checkpoint=given.checkpoint,
-            n_jobs=given.jobs,
-            progress=True,
-        )
-    except PersonalizeError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    if given.csv:
-        table.to_csv(given.csv, index=False)
-    print(table.round(3).to_string(index=False))
-    unranked = rows.loc[rows["bin"] < 0, "preset"].value_counts().to_dict()
-    print(f"Clinics in which nobody was ranked: {unranked or 'none'}.")
-    return 0
+    return study_main(
+        parser, lambda **given: top_fifth(**given)[0], arguments, clinics=8, patients=1000, words="preset"
+    )
 
 
 if __name__ == "__main__":

@@ -348,7 +348,13 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         scores = orthogonal_scores(b, spread, tau, self._x[known], self.moderators_.fold)
         sign = -1.0 if self.better_ == "low" else 1.0
         return validation_table(
-            scores, tau, self.clusters_[known], benefit_sign=sign, level=self.level, seed=self.random_state
+            scores,
+            tau,
+            self.clusters_[known],
+            fold=self.moderators_.fold,
+            benefit_sign=sign,
+            level=self.level,
+            seed=self.random_state,
         )
 
     def sensitivity(self) -> pd.DataFrame:

@@ -9,11 +9,17 @@ that β_i does not go with how much the alliance moved given x. Best linear pred
 Demirer, Duflo & Fernández-Val (2018, arXiv:1712.04802); TOC, AUTOC and Qini: Yadlowsky et al. (2025, J. Am. Stat.
 Assoc. 120, 38).
 
+Ranking: learners shrink the less the better the patients they saw agree, and these agree best where a fold that
+contradicts them is left out. Predictions for that very fold then spread most, its patients fill the first and the last
+fifth, and a ranking of noise looks anti-predictive. Patients are therefore ranked by predictions of the same spread in
+every fold (`comparable`).
+
 Intervals: a bootstrap that takes the ranking as given has the right width where intake predicts the effect. Where it
 predicts nothing, τ̂_i is a weighted sum of other patients' scores, Σ τ̂_i Γ_i a quadratic form Σ K_ij Γ_i Γ_j in which
 every pair counts twice, and its variance is twice what that bootstrap sees (a degenerate U-statistic; cf. Wager 2024,
 arXiv:2405.05534). The variance is therefore taken times 1 + min(1, `DOUBT` / z²), z the ratio of "first minus last
-fifth" to its bootstrap SE: doubled where the ranking shows nothing, hardly changed where it shows much.
+fifth" to its SE with the ranking given (`unseen`): doubled where the ranking shows nothing, hardly changed where it
+shows much.
 """
 
 from __future__ import annotations
@@ -51,8 +57,55 @@ def orthogonal_scores(b: Floats, spread: Floats, tau: Floats, x: Floats, fold: I
     return np.asarray(tau + spread * (b - tau) / expected)
 
 
+def comparable(tau: Floats, fold: Ints) -> Floats:
+    """Cross-fitted effects, centred over all patients, over their SD in the patient's fold; shape (n,)."""
+    count = np.bincount(fold)
+    away = tau - (np.bincount(fold, tau) / np.maximum(count, 1))[fold]
+    spread = np.sqrt(np.bincount(fold, away**2) / np.maximum(count, 1))[fold]
+    flat = spread < 1e-9 * max(float(np.abs(tau).max(initial=0.0)), 1e-300)  # nothing was predicted for this fold
+    return np.asarray(np.where(flat, 0.0, (tau - tau.mean()) / np.where(flat, 1.0, spread)))
+
+
+def fifths(priority: Floats) -> Ints:
+    """Fifth of each patient, 0 for those who come first; ties in the order of the patients; shape (n,)."""
+    rank = np.empty(len(priority), dtype=np.intp)
+    rank[np.argsort(-priority, kind="stable")] = np.arange(len(priority))
+    return np.minimum(rank * GROUPS // len(priority), GROUPS - 1)
+
+
+def unseen(scores: Floats, fifth: Ints, group: Ints) -> float:
+    """Variance of a cross-fitted ranking's statistics that resampling patients does not see, in parts of what it sees.
+
+    Parameters
+    ----------
+    scores : array of shape (n,)
+    fifth : int array of shape (n,)
+        Of `fifths`.
+    group : int array of shape (n,)
+        Resampling unit, from 0.
+
+    Returns
+    -------
+    float
+        min(1, `DOUBT` / z²), z of the mean score of the first less that of the last fifth.
+    """
+    counts = np.bincount(fifth, minlength=GROUPS)
+    means = np.bincount(fifth, scores, GROUPS) / np.maximum(counts, 1)
+    side = np.select([fifth == 0, fifth == GROUPS - 1], [1.0 / max(counts[0], 1), -1.0 / max(counts[-1], 1)], 0.0)
+    total = np.bincount(group, side * (scores - means[fifth]))
+    variance = float((total**2).sum()) * len(total) / max(len(total) - 1, 1)
+    return min(1.0, DOUBT * variance / max(float(means[0] - means[-1]) ** 2, 1e-300))
+
+
 def validation_table(
-    scores: Floats, tau: Floats, cluster: NDArray[np.intp], *, benefit_sign: float, level: float, seed: int
+    scores: Floats,
+    tau: Floats,
+    cluster: NDArray[np.intp],
+    *,
+    fold: Ints,
+    benefit_sign: float,
+    level: float,
+    seed: int,
 ) -> pd.DataFrame:
     """BLP slope, GATES, TOC, AUTOC and Qini with therapist (or patient) bootstrap intervals.
 
@@ -60,7 +113,7 @@ def validation_table(
     ----------
     scores, tau : array of shape (n,)
         Orthogonal scores and cross-fitted effects.
-    cluster : int array of shape (n,)
+    cluster, fold : int array of shape (n,)
     benefit_sign : float
         −1 where a lower outcome is better: benefit = sign · effect. TOC, AUTOC and Qini are in benefit, GATES in
         effect.
@@ -76,10 +129,9 @@ def validation_table(
     names, group = np.unique(cluster, return_inverse=True)
     if len(names) < 10:
         names, group = np.arange(len(scores)), np.arange(len(scores))
-    order = np.argsort(-benefit_sign * tau, kind="stable")
-    rank = np.empty(len(tau), dtype=np.intp)
-    rank[order] = np.arange(len(tau))
-    fifth = np.minimum(rank * GROUPS // len(tau), GROUPS - 1)
+    priority = benefit_sign * comparable(tau, fold)
+    order = np.argsort(-priority, kind="stable")
+    fifth = fifths(priority)
     point = _statistics(scores, tau, order, fifth, np.ones(len(tau)), benefit_sign)
     draws = np.array(
         [
@@ -99,9 +151,7 @@ def validation_table(
     told = np.isfinite(draws).any(axis=0)  # no slope, say, where nothing was predicted
     lower[told] = np.nanquantile(draws[:, told], tail, axis=0)
     upper[told] = np.nanquantile(draws[:, told], 1 - tail, axis=0)
-    difference = 2 + GROUPS
-    z2 = point[difference] ** 2 / max(float(np.nanvar(draws[:, difference])), 1e-300)
-    widening = np.full(len(point), np.sqrt(1.0 + min(1.0, DOUBT / max(z2, 1e-12))))
+    widening = np.full(len(point), np.sqrt(1.0 + unseen(scores, fifth, group)))
     widening[1] = 1.0  # the average does not depend on the ranking
     lower, upper = point - widening * (point - lower), point + widening * (upper - point)
     sizes = np.bincount(fifth, minlength=GROUPS)

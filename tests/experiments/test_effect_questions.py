@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
+from sklearn.base import clone
 
 from experiments import for_whom, forecast_value, power, targeting, when
 from experiments.conditional import Estimate, phase_windows, window_grid
@@ -21,6 +22,7 @@ from personalize.effects.average import average_effect
 from personalize.effects.transitions import lay_grid
 from personalize.simulate import simulate_clinic
 from personalize.study.panel_store import panel_tables, rebuilt
+from personalize.trajectories.forecast import TrajectoryForecaster
 from tests.experiments.test_trait_mediation import grid_of
 
 
@@ -195,10 +197,32 @@ def test_gain_by_hand():
     )
     without = pd.DataFrame({"mae": 2.0, "crps": 1.0}, index=index)
     better = pd.DataFrame({"mae": 1.5, "crps": 1.0}, index=index)
-    rows = pd.DataFrame(forecast_value.compare(better, without, panel, 0.95, 0)).set_index(["metric", "landmark"])
+    found = forecast_value.compare(better, without, panel, 0.95, 0, folds=5)
+    rows = pd.DataFrame(found).set_index(["metric", "landmark"])
     assert rows.loc[("mae", 3), "estimate"] == pytest.approx(0.25)
     assert rows.loc[("mae", 0), "lower"] == pytest.approx(0.25)  # the same share in everybody
     assert rows.loc[("crps", 0), "estimate"] == pytest.approx(0.0)
+
+
+def test_intervals_of_the_gain_know_of_the_training_luck():
+    panel = simulate_clinic(n_patients=40, random_state=1).panel  # two therapists: patients are the units
+    index = pd.MultiIndex.from_product(
+        [panel.patient_ids, [3], ["next session"]], names=["patient", "landmark", "horizon"]
+    )
+    without = pd.DataFrame({"mae": 2.0, "crps": 2.0}, index=index)
+    better = without - np.where(np.arange(40) % 2, 1.0, 0.0)[:, None]
+    row = forecast_value.compare(better, without, panel, 0.95, 0, folds=5)[0]
+    plain = t.ppf(0.975, 39) * 0.25 / np.sqrt(39)  # shares 0 and .5, mean .25
+    assert row["upper"] - row["estimate"] == pytest.approx(plain * np.sqrt((1 / 5 + 1 / 4) / (1 / 5)))
+
+
+def test_members_that_never_hear_of_the_alliance_are_not_fitted_twice():
+    panel = simulate_clinic(n_patients=60, n_sessions=8, random_state=3).panel
+    forecaster = TrajectoryForecaster(n_folds=2, members=("direct", "growth", "mixed"))
+    without_it = clone(forecaster).fit(forecast_value.deaf(panel))
+    short, long = forecast_value.told(forecaster, panel, without_it), clone(forecaster).fit(panel)
+    pd.testing.assert_frame_equal(*(forecast_value.losses(f, panel, (3,), (1, "last")) for f in (short, long)))
+    pd.testing.assert_frame_equal(short.predict(panel.first(3)), long.predict(panel.first(3)))
 
 
 def test_forecasts_with_and_without_the_alliance_are_paired():

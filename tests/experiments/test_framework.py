@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from experiments.calibration import NAMES, one_clinic, summary
 from experiments.checkpoint import Checkpoint, run_cells
 from experiments.command import main
+from experiments.many_clinics import readable
 from experiments.question import Question, experiment
 from experiments.result import ExperimentResult, check_row, with_truth
 from features import Columns, Panel
@@ -215,6 +216,15 @@ def test_summary_by_hand():
     assert out.loc["q", ["clinics", "bias", "coverage", "found"]].tolist() == [2, 1.0, 0.5, 1.0]
     assert out.loc["q", "rmse"] == pytest.approx(np.sqrt(2))
     assert np.isnan(out.loc["p", "coverage"]) and out.loc["p", "found"] == 0.5
+
+
+def test_small_numbers_are_not_rounded_away():
+    table = pd.DataFrame(
+        {"quantity": ["large", "small"], "clinics": [20, 20], "estimate": [2.5, 0.00123], "bias": [0.1234, 0.000123]}
+    ).assign(bias_mc=[0.02, 0.00021], coverage=[0.9, np.nan])
+    shown = readable(table)
+    assert shown.iloc[0].tolist() == ["large", "20", "2.500", "0.123", "0.020", "0.900"]
+    assert shown.iloc[1].tolist() == ["small", "20", "0.00123", "0.00012", "0.00021", ""]
 
 
 @pytest.mark.parametrize("name", NAMES)
