@@ -30,8 +30,8 @@ def study_main(
     parser : ArgumentParser
         With the study's own arguments, which are passed on by their names.
     study : callable
-        Takes them and clinics, n_patients, n_sessions, checkpoint, n_jobs, dask and progress as keywords. What its table
-        holds in ``attrs["notes"]`` is printed below it.
+        Takes them and clinics, n_patients, n_sessions, checkpoint, n_jobs, dask and progress as keywords. What its
+        table holds in ``attrs["notes"]`` is printed below it.
     arguments : sequence of str or None
         Those of the command line by default.
     clinics, patients : int
