@@ -82,7 +82,8 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
         per_freedom = spread[moving].sum() / max(trace[moving].sum(), SMALLEST_SPREAD)
         expected = np.maximum(trace * per_freedom, SMALLEST_SPREAD)
         slope = slope - _lean(m, dynamics, working[RHO]) / expected
-        inflation = inflation + np.clip(_echo(m, dynamics) / (max(noise, 1e-12) * expected), -0.5, 0.5)
+        echo = _echo(m, dynamics) / (max(noise, 1e-12) * expected)
+        inflation = np.maximum(inflation + np.clip(echo, -0.5, 0.5), 0.25)
     slope = np.where(moving, slope / reliability, np.nan)
     variance = np.where(moving, noise * inflation / (safe * reliability**2), np.inf)
     return OwnSlopes(m.within.who, slope, variance, spread, float(noise), float(reliability))
