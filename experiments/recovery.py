@@ -106,10 +106,11 @@ def run(
     chosen. Estimands: root mean squared error over patients, of every estimator on the same clinics and as a share
     above ours; rank correlation with the truth; true benefit of the fifth ranked highest as a share of the best
     fifth's; coverage of 90 % intervals over all patients, the fifth ranked highest and the fifth with the fewest
-    sessions. Beside the peers (`experiments.peers`, those installed) stand two yardsticks: the average for everybody,
-    and ours given the true moderators. Means over clinics with Monte Carlo intervals (t), as Morris, White & Crowther
-    2019 (Statistics in Medicine 38, 2074-2102) ask. Assumptions: patients are like the simulator's; peers are given
-    within-patient deviations, time and the lagged outcome, usual settings, and one core.
+    sessions. Beside the peers (`experiments.peers`, those installed) stand three yardsticks: the average for everybody,
+    ours told which intake columns moderate, and ours given the true moderators. Means over clinics with Monte Carlo
+    intervals (t), as Morris, White & Crowther 2019 (Statistics in Medicine 38, 2074-2102) ask. Assumptions: patients
+    are like the simulator's; peers are given within-patient deviations, time and the lagged outcome, usual settings,
+    and one core.
 
     Falsification: in clinics in which nothing varies patients must be ranked in no more than 5 %, and intervals cover.
     """
