@@ -67,10 +67,9 @@ class Plan:
         seeds = range(first_seed, first_seed + self.seeds)
         clinics = list(product(self.presets, self.patients, self.sessions, seeds))
         out = [_cell(*clinic, name) for clinic in clinics for name in estimators]
-        if not set(self.presets) & set(NOTHING_VARIES):
-            size = (min(self.patients), min(self.sessions))
-            out += [_cell(preset, *size, seed, OURS) for preset in NOTHING_VARIES for seed in seeds]
-        return out
+        size = (min(self.patients), min(self.sessions))
+        left = [preset for preset in NOTHING_VARIES if preset not in self.presets]
+        return out + [_cell(preset, *size, seed, OURS) for preset in left for seed in seeds]
 
 
 PLANS: dict[Size, Plan] = {

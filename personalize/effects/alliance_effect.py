@@ -32,7 +32,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     Estimand: β_i, expected change of the outcome at the next session per +1 unit of patient i's alliance at this
     session, given what came before:
 
-        y[t+1] = a_i + g(time, x_i) + ρ·y[t] + β_i·alliance[t] + e,    β_i = τ(x_i) + therapist_j + u_i
+        y[t+1] = a_i + g(time, x_i) + ρ·y[t] + β_i·alliance[t] + e,    β_i = γ0 + τ(x_i) + therapist_j + u_i
 
     Steps: within transform and partialling out (`within`), short-panel correction by adjusted scores (`adjusted`,
     `average`), own slopes (`own_slopes`), moderators (`moderators`), two tests of heterogeneity (`heterogeneity`),
