@@ -32,6 +32,7 @@ from personalize.effects.transitions import Floats
 from personalize.effects.within import Moments
 
 RHO, BETA, PHI, KAPPA0, KAPPA1 = range(5)
+SMALLEST_INFORMATION = 1e-8  # sums of squares of the alliance equation's regressors below which it holds nothing
 LARGEST_MEMORY = 0.98  # a root with |ρ| or |φ| beyond this is another, spurious root of the adjusted score
 
 
@@ -177,7 +178,9 @@ def solve(
     """
     y = clean_outcome(outcome.cross, outcome, errors)
     a = clean_alliance(alliance.cross, alliance, errors)
-    free = np.array([lagged_outcome, True, True, True, True])
+    # series too short for a single step of the alliance equation say nothing of it: memory and feedback count as none
+    told = bool(np.diag(a.sum(axis=0))[:3].min() > SMALLEST_INFORMATION)
+    free = np.array([lagged_outcome, True, told, told, told])
     lags = max(outcome.within.kernel.shape[1], alliance.within.kernel.shape[1])
     scale = np.concatenate([np.diag(y.sum(axis=0))[:2], np.diag(a.sum(axis=0))[:3]])
     scale = np.sqrt(np.abs(scale) * np.array([y.sum(axis=0)[2, 2]] * 2 + [a.sum(axis=0)[3, 3]] * 3)) + 1e-12
@@ -200,7 +203,8 @@ def solve(
         start[:2] = np.linalg.lstsq(left, y[:, :2, 2].sum(axis=0), rcond=None)[0]
     else:
         start[BETA] = y[:, 1, 2].sum() / left[1, 1]
-    start[2:] = np.linalg.lstsq(a[:, :3, :3].sum(axis=0), a[:, :3, 3].sum(axis=0), rcond=None)[0]
+    if told:
+        start[2:] = np.linalg.lstsq(a[:, :3, :3].sum(axis=0), a[:, :3, 3].sum(axis=0), rcond=None)[0]
 
     bias_y, bias_a = expected_scores(start, outcome, alliance, a, errors, lags)
     one_step = start.copy()
@@ -208,7 +212,8 @@ def solve(
         one_step[:2] -= np.linalg.lstsq(left, bias_y.sum(axis=0), rcond=None)[0]
     else:
         one_step[BETA] -= bias_y[:, 1].sum() / left[1, 1]
-    one_step[2:] -= np.linalg.lstsq(a[:, :3, :3].sum(axis=0), bias_a.sum(axis=0), rcond=None)[0]
+    if told:
+        one_step[2:] -= np.linalg.lstsq(a[:, :3, :3].sum(axis=0), bias_a.sum(axis=0), rcond=None)[0]
 
     def equations(values: Floats) -> Floats:
         theta = np.zeros(5)

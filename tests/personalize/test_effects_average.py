@@ -9,6 +9,7 @@ import pytest
 from features import Columns, Panel
 from features.errors import NotEnoughData
 from personalize.effects.adjusted import Errors, impulse
+from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.average import average_effect, run_pass
 from personalize.effects.transitions import alliance_steps, lay_grid, outcome_steps
 from personalize.effects.within import moments, projection
@@ -158,3 +159,14 @@ def test_without_the_lagged_outcome_persistence_is_zero() -> None:
     )
     assert found.pair[0] == 0.0
     assert found.covariance[0, 0] == 0.0
+
+
+@pytest.mark.parametrize("n_sessions", [3, 4])
+def test_series_that_say_nothing_of_feedback_leave_no_interval_without_width(n_sessions: int) -> None:
+    """Rated before its outcome, three ratings hold two steps of the outcome and one of the alliance: too few for it."""
+    options = {"timing": "before", "length_spread": 0.0}
+    panel = simulate_clinic("nonlinear", n_patients=80, n_sessions=n_sessions, random_state=1, options=options).panel
+    grid = AllianceEffect().fit(panel).sensitivity()
+    known = grid[np.isfinite(grid["estimate"])]
+    assert "adjusted score" in set(known["correction"])
+    assert ((known["upper"] - known["lower"]) > 0.1).all()
