@@ -101,11 +101,14 @@ def test_clone_and_refit_forget_the_past(clinic: SimulatedClinic, effect: Allian
 
 
 def test_new_patients_are_covered_from_baseline_alone(effect: AllianceEffect) -> None:
+    """Coverage differs by .035 (SD) between clinics learned from, because how much patients differ is unsure there."""
     later = simulate_clinic("linear", n_patients=800, random_state=77)
-    found = effect.predict(later.panel.patients)
     truth = later.truth.patients["effect"]
-    assert 0.8 < ((found["lower"] <= truth) & (truth <= found["upper"])).mean() < 0.98
-    assert found["estimate"].corr(truth) > 0.4
+    others = [simulate_clinic("linear", n_patients=N, random_state=seed).panel for seed in (22, 23, 24)]
+    found = [fitted.predict(later.panel.patients) for fitted in (effect, *(AllianceEffect().fit(p) for p in others))]
+    covered = [((f["lower"] <= truth) & (truth <= f["upper"])).mean() for f in found]
+    assert 0.85 < np.mean(covered) < 0.97
+    assert min(f["estimate"].corr(truth) for f in found) > 0.4
 
 
 def test_a_known_therapist_moves_a_new_patient(clinic: SimulatedClinic, effect: AllianceEffect) -> None:

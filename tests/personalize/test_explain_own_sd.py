@@ -150,7 +150,12 @@ def test_hinge_takes_the_own_sd_where_asked():
     for name in ("benefit", "benefit_long_run", "effect_per_sd"):
         assert (found[name] / usual[name]).tolist() == pytest.approx(share), name
     width, plain = ((t["benefit_upper"] - t["benefit_lower"]).to_numpy() for t in (found, usual))
-    assert (width / plain / share).mean() > 1.005  # wider by what is not known of the SD
+    # wider by what is not known of the SD: Var(sβ) = s²·Var(β) + (β² + Var(β))·Var(s); else the ratio is exactly 1
+    unsure = sd_draws(effect, panel, "own", panel, n_draws=4000, random_state=1)
+    beta, spread = effect.effects_["estimate"].to_numpy(), effect.effects_["sd"].to_numpy()
+    told = np.sqrt(1 + (unsure.std(axis=0) / unsure.mean(axis=0)) ** 2 * (1 + (beta / spread) ** 2)).mean()
+    seen = width / plain / share
+    assert 1 + (told - 1) / 2 < seen.mean() < told + 4 * seen.std() / np.sqrt(len(seen))
     assert (width / plain / share).min() > 0.9  # but for the noise of draws, in everybody
     assert found["effect"].tolist() == usual["effect"].tolist()
     assert found["rank"].tolist() == found["benefit"].rank(ascending=False).tolist()
