@@ -232,19 +232,25 @@ def solve(
         np.add.at(per[:, 2:], clusters[alliance.within.who], two)
         return per[:, free]
 
+    # units of the scores and of the parameters, so that nothing below depends on those of the data
+    rows = scale[free]
+    information = np.concatenate([np.diag(y.sum(axis=0))[:2], np.diag(a.sum(axis=0))[:3]])[free]
+    units = rows / np.maximum(np.abs(information), 1e-300)
+
     def influence(at: Floats, corrected: bool) -> Floats:
         per = by_cluster(at, corrected)
         jacobian = np.empty((*per.shape, per.shape[1]))
         for j, k in enumerate(np.flatnonzero(free)):
             step = np.zeros(5)
-            step[k] = 1e-5 * max(1.0, abs(at[k]))
+            step[k] = 1e-5 * max(units[j], abs(at[k]))
             ends = by_cluster(at + step, corrected) - by_cluster(at - step, corrected)
             jacobian[:, :, j] = ends / (2 * step[k])
         whole = jacobian.sum(axis=0)
         out = np.zeros((len(per), 5))
         # leave-one-cluster-out steps: the jackknife form of the sandwich, which few clusters do not make too small
         # pinv: the alliance equation of very short series may hold nothing at all
-        out[:, free] = -(np.linalg.pinv(whole - jacobian) @ per[:, :, None])[:, :, 0]
+        inverse = units[:, None] * np.linalg.pinv((whole - jacobian) * units / rows[:, None]) / rows
+        out[:, free] = -(inverse @ per[:, :, None])[:, :, 0]
         return out
 
     naive = influence(start, False)

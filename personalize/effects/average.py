@@ -160,7 +160,8 @@ def average_effect(
     apart = kept.pair - removed.pair
     contrast = kept.influence - removed.influence
     spread = contrast.T @ contrast
-    wald = float(apart @ np.linalg.pinv(spread) @ apart)
+    unit = np.sqrt(np.maximum(np.diag(spread), 1e-300))
+    wald = float(apart / unit @ np.linalg.pinv(spread / np.outer(unit, unit)) @ (apart / unit))
     weight = min(1.0, len(apart) / max(wald, 1e-12))
     covariance = (
         weight * kept.influence.T @ kept.influence

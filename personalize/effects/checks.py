@@ -145,6 +145,23 @@ def within_sd(panel: Panel, sem: float) -> float:
     return float(np.sqrt(max(variance, 0.0)))
 
 
+def _only_time(panel: Panel, steps: Transitions) -> None:
+    """Refuse an alliance that changes from session to session by the same amount in all patients."""
+    change = pd.DataFrame(
+        {
+            "session": steps.session[1:],
+            "gap": np.diff(steps.position),
+            "change": np.diff(steps.regressors[:, 1]),
+        }
+    )[np.diff(steps.patient) == 0]
+    apart = change.groupby(["session", "gap"])["change"].agg(lambda c: float(np.ptp(c.to_numpy())))
+    if len(change) > len(apart) and apart.max() <= 1e-9 * change["change"].abs().max():
+        raise NotEnoughData(
+            f"{panel.names['sessions']}: {panel.columns.alliance!r} changes within patients along with the session "
+            "number alone, so nothing tells its effect from that of time."
+        )
+
+
 def transitions(panel: Panel, grid: Grid, steps: Transitions, notes: list[str]) -> NDArray[np.bool_]:
     """Count who can be used; refuse where nobody can.
 
@@ -183,6 +200,12 @@ def transitions(panel: Panel, grid: Grid, steps: Transitions, notes: list[str]) 
             f"{panel.names['sessions']}: {panel.columns.alliance!r} is constant within every patient; an effect of "
             "change within patients cannot be estimated."
         )
+    if usable - still.sum() < FEWEST_WITH_STEPS:
+        raise NotEnoughData(
+            f"{panel.names['sessions']}: {panel.columns.alliance!r} moves within {usable - still.sum()} patients only; "
+            f"at least {FEWEST_WITH_STEPS} such patients are needed to estimate the effect of change within patients."
+        )
+    _only_time(panel, steps)
     if still.any():
         notes.append(
             f"{still.sum()} patients have a constant {panel.columns.alliance} (patient "

@@ -101,7 +101,7 @@ def first_stage(
     checks.short(panel, average, short, notes)
 
     # own slopes with individual trends shrunken by their own variance
-    penalty = dynamics.noise / max(average.growth_variance, 1e-9)
+    penalty = 1.0 / max(average.growth_variance / max(dynamics.noise, 1e-300), 1e-10)
     m = moments(steps, intake, projection(steps, detrend=True, penalty=penalty))
     slopes = own_slopes(m, dynamics, errors, corrected=average.corrected)
     idle = still[slopes.who]

@@ -23,7 +23,8 @@ FEWEST_PATIENTS = 40
 MIX_MEAN, MIX_SD = (0.3, 0.8), 0.35  # prior of the weights of ridge and boosters; chosen on tuning clinics
 BAGS = 6
 BOOSTERS = ({"max_depth": 2, "trees": 150}, {"max_depth": 3, "trees": 100})
-PENALTIES = np.exp(np.linspace(-12.0, 4.0, 49))  # prior variances of a ridge coefficient, in units of the data
+SMALLEST_SHARE = 1e-3
+PENALTIES = np.exp(np.arange(-120, 121) / 3.0)  # prior variances of a ridge coefficient; wide enough for any units
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,13 @@ def fit_ridge(x: Floats, b: Floats, weight: Floats) -> Ridge:
     root = np.sqrt(weight)
     u, s, vt = np.linalg.svd((x - centre) * root[:, None], full_matrices=False)
     z = u.T @ ((b - intercept) * root)
-    shape = 1.0 + PENALTIES[:, None] * s[None] ** 2
+    # below this share of what the data tell, a prior variance makes no difference but to the digits
+    priors = PENALTIES[PENALTIES * s.max(initial=0.0) ** 2 >= SMALLEST_SHARE]
+    if not len(priors):
+        return Ridge(intercept, centre, np.zeros(x.shape[1]))
+    shape = 1.0 + priors[:, None] * s[None] ** 2
     likelihood = -0.5 * (np.log(shape) + z**2 / shape).sum(axis=1)
-    prior = float(PENALTIES[np.argmax(likelihood)])
+    prior = float(priors[np.argmax(likelihood)])
     return Ridge(intercept, centre, vt.T @ (z * prior * s / (1.0 + prior * s**2)))
 
 

@@ -214,8 +214,10 @@ def autocovariance(dynamics: Dynamics, n_lags: int) -> Floats | None:
         return None
     shock = np.array([[1.0, 0.0], [kappa0, 1.0]])
     noise = shock @ np.diag([dynamics.noise, dynamics.alliance_noise]) @ shock.T
+    unit = np.sqrt(np.maximum(np.diag(noise), 1e-300))  # solved in SDs, so that it does not depend on the data's units
+    scale = np.outer(unit, unit)
     out = np.empty((n_lags + 1, 2, 2))
-    out[0] = solve_discrete_lyapunov(step, noise)
+    out[0] = scale * solve_discrete_lyapunov(step * unit / unit[:, None], noise / scale)
     for lag in range(n_lags):
         out[lag + 1] = step @ out[lag]
     return out

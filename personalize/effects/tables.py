@@ -68,7 +68,8 @@ def robustness(average: Average, slopes: OwnSlopes) -> tuple[float, float]:
     left = float(np.einsum("i,kij,j->", v, m.cross, v))
     explained = average.estimate**2 * float(m.cross[:, BETA, BETA].sum())
     f2 = explained / max(left, 1e-300)
-    return f2 / (1 + f2), float(0.5 * (np.sqrt(f2**2 + 4 * f2) - f2))
+    # √(f⁴ + 4f²) − f² without the difference of two large numbers
+    return f2 / (1 + f2), float(2.0 / (np.sqrt(1 + 4 / max(f2, 1e-300)) + 1)) if f2 > 0 else 0.0
 
 
 def heterogeneity_table(
