@@ -75,6 +75,10 @@ def add_to(app: typer.Typer) -> None:
 
         at = _landmark(landmark)
         chosen = study_of(study, flags)
+        beside = out.with_name(f"{out.stem}-dictionary.csv")
+        for role, source in chosen.files.items():
+            if source.resolve() in (out.resolve(), beside.resolve()):
+                raise OptionError(f"--out {out} would write over the {role} table ({source}); name another file.")
         with stages_shown(3) as show:
             with show("Reading the data"):
                 panel = chosen.read()
@@ -82,7 +86,6 @@ def add_to(app: typer.Typer) -> None:
                 table = build_features(panel, at, seen=seen)  # type: ignore[arg-type]
             with show("Writing"):
                 write_table(table, out, index=True)
-                beside = out.with_name(f"{out.stem}-dictionary.csv")
                 write_table(dictionary(panel, seen=seen), beside)  # type: ignore[arg-type]
         typer.echo(f"{out}: {len(table)} rows, {table.shape[1]} features; described in {beside}")
 

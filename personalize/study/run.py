@@ -15,7 +15,7 @@ import pandas as pd
 
 from features import Panel
 from features.errors import OptionError
-from personalize.files import results_folder, whole_file, write_table
+from personalize.files import results_folder, write_table
 from personalize.files.longtable import long_table
 from personalize.report import gather, write_report
 from personalize.study.analysis import Analysis, analyse
@@ -154,8 +154,7 @@ def _write_run(
     write_json(folder / "run.json", {**about, "seconds": stages.seconds})
     if key_table is not None:
         key = study.folder.with_name(f"{study.folder.name}.key.csv")
-        with whole_file(key) as partial:
-            key_table.to_csv(partial, index=False)
+        write_table(key_table, key)  # text that a spreadsheet would run is escaped
     return RunSummary(study.folder, done, summary, stages.seconds, key)
 
 

@@ -211,6 +211,14 @@ def test_features_refuse_bad_landmarks(clinic: Path, tmp_path: Path) -> None:
     assert result.code == 2 and "cannot be written" in result.err
 
 
+def test_features_do_not_write_over_what_they_are_made_of(clinic: Path) -> None:
+    for name in ("sessions.csv", "patients.csv"):
+        before = (clinic / name).read_bytes()
+        result = invoke("features", clinic / "study.toml", "--out", clinic / name)
+        assert result.code == 2 and "would write over the" in result.err
+        assert (clinic / name).read_bytes() == before
+
+
 def test_experiments_are_found_by_their_entry_points(
     clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
