@@ -32,7 +32,6 @@ from personalize.effects.transitions import Floats
 from personalize.effects.within import Moments
 
 RHO, BETA, PHI, KAPPA0, KAPPA1 = range(5)
-SMALLEST_INFORMATION = 1e-8  # sums of squares of the alliance equation's regressors below which it holds nothing
 LARGEST_MEMORY = 0.98  # a root with |ρ| or |φ| beyond this is another, spurious root of the adjusted score
 
 
@@ -178,8 +177,8 @@ def solve(
     """
     y = clean_outcome(outcome.cross, outcome, errors)
     a = clean_alliance(alliance.cross, alliance, errors)
-    # series too short for a single step of the alliance equation say nothing of it: memory and feedback count as none
-    told = bool(np.diag(a.sum(axis=0))[:3].min() > SMALLEST_INFORMATION)
+    # series too short for the alliance equation say nothing of it: memory and feedback count as none
+    told = len(alliance.within.starts) > 0
     free = np.array([lagged_outcome, True, told, told, told])
     lags = max(outcome.within.kernel.shape[1], alliance.within.kernel.shape[1])
     scale = np.concatenate([np.diag(y.sum(axis=0))[:2], np.diag(a.sum(axis=0))[:3]])
@@ -248,7 +247,6 @@ def solve(
         whole = jacobian.sum(axis=0)
         out = np.zeros((len(per), 5))
         # leave-one-cluster-out steps: the jackknife form of the sandwich, which few clusters do not make too small
-        # pinv: the alliance equation of very short series may hold nothing at all
         inverse = units[:, None] * np.linalg.pinv((whole - jacobian) * units / rows[:, None]) / rows
         out[:, free] = -(inverse @ per[:, :, None])[:, :, 0]
         return out

@@ -11,10 +11,10 @@ from scipy.stats import chi2
 
 from personalize.effects.adjusted import BETA, RHO, Dynamics, Errors, impulse
 from personalize.effects.transitions import Floats, Ints
-from personalize.effects.within import Moments
+from personalize.effects.within import Moments, by_step
 
 MEMORY = 2  # lags over which what is left of persistence is looked for
-ECHO_NUMBERS = 2_000_000  # numbers held at once in `_echo`
+BLOCK = 2_000_000  # numbers held at once in `feedback_variance`
 SMALLEST_SPREAD = 1e-8  # within-patient sum of squares of the alliance below which there is no slope
 
 
@@ -67,7 +67,8 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     short panels and error of measurement have been taken out) would difference too much. What that does to the mean of
     the slopes is taken out with the bias and by centring at the average effect; what it does to their spread is
     (ρ − w) times a small covariance (on tuning clinics the slope of b_i on β_i lies between .96 and 1.02). What is
-    left of persistence in r makes v_i = s²·f_i / (λ² Σã²), see `working_noise`; feedback makes it smaller, see `_echo`.
+    left of persistence in r makes v_i = s²·f_i / (λ² Σã²), see `working_noise`; feedback takes from it, see
+    `feedback_variance`.
     """
     theta = dynamics.theta if corrected else dynamics.uncorrected
     spread = m.cross[:, 1, 1]
@@ -82,8 +83,8 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
         per_freedom = spread[moving].sum() / max(trace[moving].sum(), SMALLEST_SPREAD)
         expected = np.maximum(trace * per_freedom, SMALLEST_SPREAD)
         slope = slope - _lean(m, dynamics, working[RHO]) / expected
-        echo = _echo(m, dynamics) / (max(noise, 1e-12) * expected)
-        inflation = np.maximum(inflation + np.clip(echo, -0.5, 0.5), 0.25)
+        fed_back = feedback_variance(m, dynamics) / (max(noise, 1e-12) * expected)
+        inflation = np.maximum(inflation + np.clip(fed_back, -0.5, 0.5), 0.25)
     slope = np.where(moving, slope / reliability, np.nan)
     variance = np.where(moving, noise * inflation / (safe * reliability**2), np.inf)
     return OwnSlopes(m.within.who, slope, variance, spread, float(noise), float(reliability))
@@ -148,11 +149,8 @@ def working_noise(m: Moments, working: Floats) -> tuple[float, Floats]:
 
 def _paired(m: Moments, alliance: Floats, left: Floats, lag: int) -> tuple[Floats, Floats, Floats]:
     """Per patient: Σ r̃[t] r̃[t+lag], Σ ã[t] ã[t+lag], and the number of such pairs of sessions."""
-    group, position = m.within.group, m.position
-    shape = (len(m.within.starts), int(position.max(initial=0)) + 1)
-    there, a, r = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    there[group, position], a[group, position], r[group, position] = 1.0, alliance, left
-    early, late = slice(None, shape[1] - lag), slice(lag, None)
+    there, a, r = by_step(m.within.group, m.position, 1.0, alliance, left)
+    early, late = slice(None, there.shape[1] - lag), slice(lag, None)
     one, two, three = (np.einsum("ij,ij->i", v[:, early], v[:, late]) for v in (r, a, there))
     return one, two, three
 
@@ -174,7 +172,7 @@ def _lean(m: Moments, dynamics: Dynamics, working: float) -> Floats:
     return np.asarray(lean)
 
 
-def _echo(m: Moments, dynamics: Dynamics) -> Floats:
+def feedback_variance(m: Moments, dynamics: Dynamics) -> Floats:
     """What feedback adds to Var(Σ ã e) beyond σ²·E[Σ ã²], shape (k,): σ⁴ tr((M_i L)²), mostly below zero.
 
     With ã = x̃ + M_i L e, x̃ free of the errors and L[t, s] = ψ_{t−s−1} for s < t, Σ ã e = x̃'e + e'M_i L e has variance
@@ -182,16 +180,14 @@ def _echo(m: Moments, dynamics: Dynamics) -> Floats:
     errors the slope is read from. Without this term variances are stated 2 to 3 % too large on the simulated clinics
     and 15 % where feedback is four times as strong; all of it would be taken off the differences between patients.
     """
-    within, k = m.within, len(m.within.starts)
-    n_steps = int(m.position.max(initial=0)) + 1
+    within = m.within
+    there, axis = by_step(within.group, m.position, 1.0, within.slope_axis)
+    k, n_steps = there.shape
     response = impulse(dynamics.theta, n_steps)[0][:, 1]
     lag = np.subtract.outer(np.arange(n_steps), np.arange(n_steps)) - 1
     follows = np.where(lag >= 0, response[np.maximum(lag, 0)], 0.0)
-    there, axis = np.zeros((k, n_steps)), np.zeros((k, n_steps))
-    there[within.group, m.position] = 1.0
-    axis[within.group, m.position] = within.slope_axis
     out = np.empty(k)
-    size = max(1, ECHO_NUMBERS // n_steps**2)
+    size = max(1, BLOCK // n_steps**2)
     for first in range(0, k, size):
         rows = slice(first, first + size)
         h, z = there[rows], axis[rows]

@@ -91,12 +91,18 @@ def projection(steps: Transitions, *, detrend: bool, penalty: float = 0.0) -> Pr
     return Projection(starts, who, group, axis, weight, trace, _kernel(steps, group, counts, axis, weight))
 
 
+def by_step(group: Ints, position: Ints, *values: Floats | float) -> list[Floats]:
+    """Lay per-row values out by patient and step, zero where there is no row: arrays of shape (k, n_steps)."""
+    shape = (int(group.max(initial=-1)) + 1, int(position.max(initial=0)) + 1)
+    out = [np.zeros(shape) for _ in values]
+    for table, value in zip(out, values, strict=True):
+        table[group, position] = value
+    return out
+
+
 def _kernel(steps: Transitions, group: Ints, counts: Ints, axis: Floats, weight: Floats) -> Floats:
-    n_lags = int(steps.position.max()) if len(steps.position) else 0
-    shape = (len(counts), n_lags + 1)
-    there, on_axis = np.zeros(shape), np.zeros(shape)
-    there[group, steps.position] = 1.0
-    on_axis[group, steps.position] = axis
+    there, on_axis = by_step(group, steps.position, 1.0, axis)
+    n_lags = there.shape[1] - 1
     kernel = np.zeros((len(counts), n_lags))
     for lag in range(n_lags):
         later, earlier = slice(lag + 1, None), slice(None, n_lags - lag)

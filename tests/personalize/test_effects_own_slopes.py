@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from personalize.effects import validation
 from personalize.effects.adjusted import Errors
 from personalize.effects.first_stage import FirstStage, first_stage
-from personalize.effects.own_slopes import OwnSlopes, _echo, autocovariance, largest_heterogeneity
+from personalize.effects.own_slopes import OwnSlopes, autocovariance, feedback_variance, largest_heterogeneity
 from personalize.effects.shrinkage import unevenness
 from personalize.effects.transitions import Transitions
 from personalize.effects.within import Moments, projection
@@ -60,7 +60,7 @@ def test_what_feedback_adds_to_the_variance_is_the_trace(null_stages: list[First
     m = Moments(np.zeros((3, 3, 3)), np.zeros((rows, 3)), position, within, 0)
     dynamics = replace(null_stages[0].dynamics, theta=np.array([0.4, -2.0, 0.3, -0.05, 0.01]), noise=25.0)
     step = np.array([[0.4, -2.0], [-0.05 * 0.4 + 0.01, -0.05 * -2.0 + 0.3]])
-    for k, told in enumerate(_echo(m, dynamics)):
+    for k, told in enumerate(feedback_variance(m, dynamics)):
         where = np.array(seen[k])
         axis = where - where.mean()
         keep = np.eye(len(where)) - 1 / len(where) - np.outer(axis, axis) / (axis @ axis + 4.0)
