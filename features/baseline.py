@@ -53,13 +53,14 @@ def intake(panel: Panel, taken: Iterable[str] = ()) -> Intake:
     ----------
     panel : Panel
     taken : iterable of str
-        Names of other features; an intake column that bears one is renamed ``intake_...``.
+        Names of other features; an intake column that bears one, or the name of the patient or session column, is
+        renamed ``intake_...``.
     """
     patient = _declared(panel.patients, "", "baseline patient", "intake of the patient")
     staff = _declared(panel.therapists, "therapist_", "baseline therapist", "characteristic of the therapist")
     own = [_taken(column, panel.therapist_index) for column in staff.columns]
     both = Intake([*patient.features, *staff.features], [*patient.columns, *own])
-    return both.named_apart(taken)
+    return both.named_apart([*taken, panel.columns.patient, panel.columns.session])
 
 
 def _declared(table: pd.DataFrame, prefix: str, group: str, what: str) -> Intake:

@@ -7,6 +7,7 @@ what it is given.
 from __future__ import annotations
 
 import decimal
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from features.measures import Measure
 Problems = list[str]
 Codes = Sequence[float | str]
 
+LARGEST_SCORE = 1e12  # no score is larger; beyond it sums of squares lose their digits
+THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 EXACT = 2.0**53  # whole numbers up to here are exact as floats
 FIRST_DATE, LAST_DATE = 19000101, 21001231  # numbers in between may be dates written without dashes
 
@@ -146,11 +149,11 @@ def numbers(
             f"{table}: {counted(coded.sum(), 'value')} of {column!r} set to missing (code "
             f"{', '.join(f'{c:g}' if not isinstance(c, str) else repr(c) for c in missing_codes)})."
         )
-    infinite = np.isinf(values)
-    if infinite.any():
+    absurd = np.abs(values) > LARGEST_SCORE
+    if absurd.any():
         problems.append(
-            f"{table}: column {column!r} has {counted(infinite.sum(), 'infinite value')} (patient "
-            f"{listed(pd.unique(patient[infinite]))}); mark them as missing or correct them."
+            f"{table}: column {column!r} has {counted(absurd.sum(), absurdity(values, LARGEST_SCORE))} (patient "
+            f"{listed(pd.unique(patient[absurd]))}); mark them as missing or correct them."
         )
     return pd.Series(values, index=frame.index, dtype=float)
 
@@ -162,7 +165,10 @@ def _report_text(
     shown = text[bad].drop_duplicates().tolist() if not nested(text[bad]) else []
     commas = any(isinstance(v, str) and "," in v and v.replace(",", "", 1).lstrip("-").isdigit() for v in shown[:50])
     points = text[~bad].dropna().astype(str).str.contains(".", regex=False).any()
-    if commas and not points:
+    thousands = any(isinstance(v, str) and THOUSANDS.fullmatch(v) for v in shown[:50])
+    if thousands:
+        remedy = "take the thousands separators out"
+    elif commas and not points:
         remedy = "for decimal commas pass decimal=',' to read_panel"
     elif commas:
         remedy = "a decimal comma among numbers with points: correct them"
@@ -174,6 +180,11 @@ def _report_text(
         f"{table}: column {column!r} must be numeric but has {counted(bad.sum(), 'other value')}, first "
         f"{text.iloc[first]!r} for patient {listed([patient.iloc[first]])} (data row {first + 1}): {remedy}."
     )
+
+
+def absurdity(values: NDArray[np.float64], most: float) -> str:
+    """What values beyond ``most`` are called: infinite, or by the limit."""
+    return "infinite value" if np.isinf(values).any() else f"value beyond {most:g}"
 
 
 def nested(values: pd.Series) -> bool:

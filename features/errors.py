@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 SHOWN = 5  # how many patients or values a message names before it counts the rest
 
@@ -79,6 +80,18 @@ def check_option(name: str, value: object, allowed: Sequence[object]) -> None:
     """Raise `OptionError` that lists the allowed values unless ``value`` is one of them."""
     if value not in allowed:
         raise OptionError(f"{name}={value!r} is not allowed; choose one of {', '.join(repr(a) for a in allowed)}.")
+
+
+def check_level(name: str, level: object) -> None:
+    """Raise `OptionError` unless ``level`` is a probability an interval can be calibrated at: 0.5 to 0.99."""
+    if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0.5 <= level <= 0.99:
+        raise OptionError(f"{name}={level!r} is not allowed; give a number from 0.5 to 0.99, such as 0.90.")
+
+
+def check_seed(name: str, seed: object) -> None:
+    """Raise `OptionError` unless ``seed`` is a whole number that all random number generators take."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
+        raise OptionError(f"{name}={seed!r} is not allowed; give a whole number from 0 to {2**32 - 1}.")
 
 
 def reason_in_words(reason: object) -> str:

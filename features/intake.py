@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.checks import Codes, Problems, as_numbers, is_date, nested, plain, stripped
+from features.checks import Codes, Problems, absurdity, as_numbers, is_date, nested, plain, stripped
 from features.errors import counted, listed
 
+LARGEST_NUMBER = 1e30  # single precision, which trees use, ends a little above
 MOSTLY = 0.8  # a text column of which this share can be read as numbers was probably meant to be one
 
 
@@ -34,19 +35,21 @@ def clean_intake(
         elif pd.api.types.is_complex_dtype(values):
             problems.append(f"{table}: column {name!r} holds complex numbers; drop it.")
         elif pd.api.types.is_numeric_dtype(values):
-            _finite(table, frame.index, name, np.isinf(values.to_numpy(dtype=float)), problems)
+            _finite(table, frame.index, name, values.to_numpy(dtype=float), problems)
         elif not isinstance(values.dtype, pd.CategoricalDtype) and not is_date(values):
-            infinite = [isinstance(value, float) and np.isinf(value) for value in values]
-            _finite(table, frame.index, name, np.asarray(infinite, dtype=bool), problems)
+            numbers = [value if isinstance(value, float) else np.nan for value in values]
+            _finite(table, frame.index, name, np.asarray(numbers, dtype=float), problems)
             _mostly_numbers(table, name, values, notes)
         out[name] = values
     return pd.DataFrame(out, index=frame.index, columns=frame.columns)
 
 
-def _finite(table: str, index: pd.Index[Any], name: object, bad: NDArray[np.bool_], problems: Problems) -> None:
+def _finite(table: str, index: pd.Index[Any], name: object, values: NDArray[np.float64], problems: Problems) -> None:
+    bad = np.abs(values) > LARGEST_NUMBER
     if bad.any():
+        kind = absurdity(values, LARGEST_NUMBER)
         problems.append(
-            f"{table}: column {name!r} has {counted(bad.sum(), 'infinite value')} ({index.name} {listed(index[bad])}); "
+            f"{table}: column {name!r} has {counted(bad.sum(), kind)} ({index.name} {listed(index[bad])}); "
             "mark them as missing or correct them."
         )
 

@@ -290,6 +290,8 @@ class Panel:
 
     def first(self, k: int) -> Panel:
         """Keep each patient's first ``k`` observed sessions; ``first(0)`` leaves the intake alone."""
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
+            raise OptionError(f"first: k={k!r} is not allowed; give a number of sessions from 0.")
         return self.where(self.occasion < k)
 
     def where(self, rows: NDArray[np.bool_]) -> Panel:

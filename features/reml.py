@@ -13,6 +13,7 @@ from features.errors import NotEnoughData
 from features.windows import Layout, Moments
 
 Floats = NDArray[np.float64]
+ROUNDING = 1e-20  # share of within in between below which patients' values are the same but for rounding
 EDGE = 1e-9  # shares stay this far from 1, where the likelihood has no value
 
 
@@ -108,7 +109,8 @@ def fit(likelihood: Likelihood) -> tuple[float, float]:
             f"variance shares need at least two patients, and two values of one of them; there are "
             f"{len(likelihood.n)} patients with {likelihood.n_values:g} values."
         )
-    if likelihood.within <= 0:
+    between = float(likelihood.n @ (likelihood.mean - likelihood.mean.mean()) ** 2)
+    if likelihood.within <= ROUNDING * between:
         raise NotEnoughData("variance shares need variation within patients; every patient's values are all the same.")
     several = np.bincount(likelihood.cluster)[likelihood.treated > 0]
     nested = len(several) > 1 and bool((several > 1).any())

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.errors import NotEnoughData, OptionError, listed
+from features.errors import NotEnoughData, OptionError, check_level, check_seed, listed
 from features.panel import Panel
 from personalize.effects.adjusted import Errors
 from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average
@@ -36,10 +36,8 @@ def clusters(panel: Panel, notes: list[str]) -> NDArray[np.intp]:
 
 def options(level: float, random_state: int) -> None:
     """Check the estimator's plain options."""
-    if not 0.5 <= level < 1:
-        raise OptionError(f"level={level!r} is not allowed; give a number from 0.5 to below 1, such as 0.90.")
-    if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
-        raise OptionError(f"random_state={random_state!r} is not allowed; give a whole number from 0.")
+    check_level("level", level)
+    check_seed("random_state", random_state)
 
 
 def named_moderators(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:

@@ -11,8 +11,16 @@ from personalize.effects.transitions import Floats
 
 
 def therapist_table(panel: Panel) -> pd.DataFrame:
-    """Therapist characteristics, columns prefixed ``therapist_``."""
-    return panel.therapists.rename(columns=lambda name: f"therapist_{name}")
+    """Therapist characteristics, named as in the feature table: ``therapist_...``, apart from the patients' columns."""
+    taken = set(map(str, panel.patients.columns))
+
+    def apart(name: object) -> str:
+        out = f"therapist_{name}"
+        while out in taken:
+            out = f"intake_{out}"
+        return out
+
+    return panel.therapists.rename(columns=apart)
 
 
 def baseline_table(panel: Panel) -> pd.DataFrame:

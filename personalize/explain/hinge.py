@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.errors import OptionError
+from features.errors import OptionError, check_seed
 from features.panel import Panel
 from personalize.explain.own_sd import SD, sd_draws, within_sds
 from personalize.explain.patient_effects import PatientEffects, carried, intake_with_therapist, patient_effects
@@ -86,6 +86,7 @@ def hinge(
         As in `personalize.explain.patient_effects.patient_effects`.
     """
     _check(top, shift, sessions)
+    check_seed("random_state", random_state)
     own = patient_effects(effect, panel, random_state=random_state)
     own_sd = within_sds(effect, panel, sd, reference)
     drawn_sd = sd_draws(effect, panel, sd, reference, n_draws=len(own.draws), random_state=random_state)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features import Columns, Panel
-from features.errors import OptionError
+from features.errors import OptionError, check_level, check_seed
 from features.measures import Measure, from_table, measure
 from personalize.check import CheckReport, check_files
 from personalize.files import read_panel
@@ -63,15 +63,10 @@ class Study:
         )
         object.__setattr__(self, "columns", roles)
         object.__setattr__(self, "measures", self._measures(roles))
-        level = get("analysis.level")
-        if not 0.5 <= level < 1:
-            raise OptionError(
-                f"{self.source}: analysis.level={level!r} is not allowed; give a number from 0.5 to below 1."
-            )
-        if get("analysis.seed") < 0:
-            raise OptionError(f"{self.source}: analysis.seed must be a whole number from 0.")
+        check_level(f"{self.source}: analysis.level", get("analysis.level"))
+        check_seed(f"{self.source}: analysis.seed", get("analysis.seed"))
         for key in ("outcome.sem", "alliance.sem"):
-            if get(key) is not None and get(key) < 0:
+            if get(key) is not None and not 0 <= get(key) < float("inf"):
                 raise OptionError(f"{self.source}: {key}={get(key)!r} is not allowed; give points from 0.")
 
     def get(self, dotted: str) -> Any:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from features.errors import FileError
 from personalize.explain import OnTrack
 from personalize.report import ReportInputs, gather
 from personalize.report import write_patient as write_page
+from personalize.report.names import Names
 from personalize.study.results import Results
+
+PAGE_MARK = b'id="report-data"'  # every page of ours holds its data under this name
 
 
 def write_patient(results: Results, who: Any, path: Path | None = None) -> Path:
@@ -20,16 +24,22 @@ def write_patient(results: Results, who: Any, path: Path | None = None) -> Path:
     who : identifier
         As in the panel; `Results.patient` finds it from text.
     path : Path, optional
-        ``<patient>.html`` in the present folder by default.
+        By default in the present folder, under the name it has in the results.
 
     Returns
     -------
     Path
+
+    Raises
+    ------
+    FileError
+        When a file that is not such a page stands there.
     """
-    inputs = patient_inputs(results, [who])
-    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(who)).strip(".") or "patient"
-    target = Path(f"{name}.html") if path is None else path
-    return write_page(target, inputs, 0)
+    at = list(map(str, results.panel.patient_ids)).index(str(who))
+    target = Path(Names.of(results.panel).files()[at]) if path is None else path
+    if target.is_file() and PAGE_MARK not in target.read_bytes():
+        raise FileError(f"{target}: is there and is no patient's page; it is not written over, name another file.")
+    return write_page(target, patient_inputs(results, [who]), 0)
 
 
 def patient_inputs(results: Results, who: list[Any]) -> ReportInputs:

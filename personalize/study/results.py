@@ -14,6 +14,7 @@ from features import Panel
 from features.errors import FileError, OptionError, listed
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.files import read_table
+from personalize.files.atomic import MARKER
 from personalize.study.config import Study
 from personalize.study.panel_store import load_panel
 from personalize.study.reading import study_from_values
@@ -46,7 +47,10 @@ class Results:
     def effect(self) -> AllianceEffect | None:
         """The fitted effect; None where the run left it out."""
         place = self.folder / "model" / "effect"
-        return AllianceEffect.load(place) if place.is_dir() else None
+        if not place.is_dir():
+            self._never_written("model/effect/")
+            return None
+        return AllianceEffect.load(place)
 
     @cached_property
     def panel(self) -> Panel:
@@ -56,7 +60,17 @@ class Results:
     def table(self, name: str) -> pd.DataFrame | None:
         """One table of the folder, such as ``"hinge.csv"``; None where the run left it out."""
         path = self.folder / name
-        return read_table(path).frame if path.is_file() else None
+        if not path.is_file():
+            self._never_written(name)
+            return None
+        return read_table(path).frame
+
+    def _never_written(self, start: str) -> None:
+        """Refuse a folder from which something of this name was taken since the run wrote it."""
+        written = self.folder / MARKER
+        listed_files = written.read_text(encoding="utf-8").splitlines() if written.is_file() else []
+        if any(name.startswith(start) for name in listed_files):
+            raise FileError(f"{self.folder / start}: the run wrote it, and it is gone; run the study again.")
 
     def patient(self, given: str) -> Any:
         """The panel's identifier of a patient given as text.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
+from features.build import build_features
 from features.errors import OptionError, PanelError, listed
 from features.panel import Panel
 from personalize.trajectories.model import ForecastModel
@@ -22,6 +25,8 @@ def compatible(model: ForecastModel, history: Panel) -> list[str]:
     """
     if not isinstance(history, Panel):
         raise OptionError(f"history: a Panel is needed, {type(history).__name__} came.")
+    if history.n_patients == 0:
+        raise PanelError("history: the panel holds no patient; there is nothing to forecast.")
     then, now, table = model.trained_on, history.columns, history.names["sessions"]
     if now.outcome != then["outcome"]:
         raise PanelError(
@@ -39,10 +44,17 @@ def compatible(model: ForecastModel, history: Panel) -> list[str]:
         notes.append("Trained without an alliance column: forecasts rest on outcome, intake and time.")
     elif now.alliance != then["alliance"]:
         notes.append(f"The histories have no {then['alliance']!r}; what it would have said is left at its average.")
-    encoder = model.encoder
-    intake = [s for s, g in zip(encoder.sources, encoder.groups, strict=True) if g.startswith("baseline")]
-    there = {*map(str, history.patients.columns), *(f"therapist_{name}" for name in history.therapists.columns)}
-    gone = [name for name in dict.fromkeys(intake) if name.removesuffix("_missing") not in there and name not in there]
-    if gone:
+    encoder, given = model.encoder, build_features(history, landmark=0)
+    of = zip(encoder.sources, encoder.groups, encoder.levels, strict=True)
+    number = {source: level is None for source, group, level in of if group.startswith("baseline")}
+    if gone := [name for name in number if name not in given.columns]:
         notes.append(f"Intake columns of training that are not in this panel count as unknown: {listed(gone)}.")
+    known = {name: set[str]() for name in number if number[name]} | then["categories"]
+    for name in (name for name in known if name in given.columns):
+        text = not pd.api.types.is_numeric_dtype(given[name].dtype)
+        odd = set(given[name].dropna().map(str)) - set(known[name]) if text or not number.get(name) else set()
+        if odd:
+            notes.append(
+                f"Intake column {name!r}: {listed(sorted(odd))} was not there in training and counts as unknown."
+            )
     return notes

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -163,5 +164,11 @@ def _enough(panel: Panel, followed: NDArray[np.intp]) -> None:
     if known.min() == known.max():
         raise NotEnoughData(
             f"The outcome {panel.columns.outcome!r} is {known[0]:g} in every session; there is no course to forecast: "
+            "name another column."
+        )
+    scores = pd.Series(panel.outcome).groupby(panel.patient_index)
+    if (scores.max() - scores.min()).max() == 0:
+        raise NotEnoughData(
+            f"The outcome {panel.columns.outcome!r} never changes within a patient; there is no course to forecast: "
             "name another column."
         )

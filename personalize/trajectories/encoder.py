@@ -20,6 +20,7 @@ Floats32 = NDArray[np.float32]
 
 RARE_PATIENTS = 5  # a category with fewer patients counts as unknown
 MOST_LEVELS = 12
+MOST_NAMED = 50  # a column with more values may be free text, which a saved model should not hold
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ class Encoder:
     def from_dict(cls, given: dict[str, Any]) -> Encoder:
         """Rebuild from `to_dict`."""
         return cls(**{key: tuple(values) for key, values in given.items()})
+
+
+def categories(panel: Panel) -> dict[str, list[str]]:
+    """Values of the intake features that are categories, of those with at most `MOST_NAMED`."""
+    table = build_features(panel, landmark=0).select_dtypes("category")
+    values = {str(name): list(map(str, column.cat.categories)) for name, column in table.items()}
+    return {name: named for name, named in values.items() if len(named) <= MOST_NAMED}
 
 
 def feature_rows(landmarks: Landmarks, reference: Panel | None = None) -> pd.DataFrame:

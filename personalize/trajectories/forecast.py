@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from features.errors import NotFitted, OptionError, check_option, listed
+from features.errors import NotFitted, OptionError, check_level, check_option, check_seed, listed
 from features.panel import Panel
 from personalize.trajectories import storage
 from personalize.trajectories.attribution import AttributionInputs, input_names, table_of
@@ -95,6 +95,10 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
             When an option has a value that is not allowed.
         """
         self._check_options()
+        if not isinstance(panel, Panel):
+            raise OptionError(
+                f"fit takes a Panel, {type(panel).__name__} came; build one with Panel(...) or read_panel(...)."
+            )
         return self.adopt(crossfit(panel, self.members_for(panel), **self.crossfit_options()))
 
     def adopt(self, cross: Crossfit) -> TrajectoryForecaster:
@@ -278,8 +282,8 @@ class TrajectoryForecaster(BaseEstimator):  # type: ignore[misc]
             check_option("members", name, tuple(LEARNERS))
         if "boosted" in members and not {"direct", "growth"} <= set(members[: members.index("boosted")]):
             raise OptionError("members: 'boosted' corrects 'direct' and 'growth', which must stand before it.")
-        if not 0.5 <= self.level < 1:
-            raise OptionError(f"level={self.level!r} is not allowed; give a probability from 0.5 to below 1.")
+        check_level("level", self.level)
+        check_seed("random_state", self.random_state)
         if not isinstance(self.n_folds, (int, np.integer)) or self.n_folds < 2:
             raise OptionError(f"n_folds={self.n_folds!r} is not allowed; give a number of folds from 2.")
         check_option("dropout", self.dropout, ("ignore", "weights"))

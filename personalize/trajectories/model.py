@@ -13,7 +13,7 @@ from personalize.trajectories.bands import Bands
 from personalize.trajectories.clock import Clock
 from personalize.trajectories.crossfit import Crossfit, calibrate
 from personalize.trajectories.distribution import Calibration, Limits, outcome_range
-from personalize.trajectories.encoder import Encoder
+from personalize.trajectories.encoder import Encoder, categories
 from personalize.trajectories.grid import Grid
 from personalize.trajectories.landmarks import Landmarks, Targets
 from personalize.trajectories.members.member import Member, Stored
@@ -45,7 +45,7 @@ class ForecastModel:
     background : array of shape (2, n_inputs)
         Average training target of a session ahead, and of a last session (`attribution`).
     trained_on : dict
-        Names of the outcome and alliance columns, whether there was a time column, and counts.
+        Names of the outcome and alliance columns, whether there was a time column, counts, values of categories.
     """
 
     members: dict[str, Member]
@@ -70,6 +70,7 @@ class ForecastModel:
             "n_sessions": panel.n_sessions,
             "most_sessions": int(panel.sessions_per_patient.max()),
             "longest_gap": float(np.nanmax(query.targets.gap)),
+            "categories": categories(panel),
         }
         return cls(
             {name: cross.members[name] for name in names},

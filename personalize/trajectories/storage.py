@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.errors import FileError
 from personalize.trajectories.members.member import Stored
 
-FORMAT = 3
+FORMAT = 4
 KIND = "personalize trajectory forecaster"
 
 

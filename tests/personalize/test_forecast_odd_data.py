@@ -27,9 +27,6 @@ def odd(kind: str) -> Panel:
     sessions, patients = toy_tables(14 if kind == "fourteen patients" else 60)
     if kind == "two sessions each":
         return panel_of(sessions[sessions["session"] <= 2], patients)
-    if kind == "each patient constant":
-        level = dict(zip(patients["patient_id"], rng.normal(10, 3, len(patients)), strict=True))
-        return panel_of(sessions.assign(score=sessions["patient_id"].map(level)), patients)
     if kind == "hardly any variation":
         return panel_of(sessions.assign(score=7.0 + (rng.random(len(sessions)) < 0.1)), patients)
     if kind == "half the ratings missing":
@@ -55,7 +52,6 @@ def odd(kind: str) -> Panel:
     [
         "fourteen patients",
         "two sessions each",
-        "each patient constant",
         "hardly any variation",
         "half the ratings missing",
         "intake all missing",

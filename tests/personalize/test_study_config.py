@@ -97,7 +97,7 @@ BAD = [
     ("[outcome]\nsem = 'high'", "outcome.sem must be a number"),
     ("[outcome]\nsem = -1", "outcome.sem=-1.0 is not allowed"),
     ("[analysis]\nseed = 1.5", "analysis.seed must be a whole number"),
-    ("[analysis]\nseed = -1", "analysis.seed must be a whole number from 0"),
+    ("[analysis]\nseed = -1", "analysis.seed=-1 is not allowed; give a whole number from 0"),
     ("[analysis]\nlevel = 90", "analysis.level=90.0 is not allowed; give a number from 0.5"),
     ("[output]\noverwrite = 'yes'", "output.overwrite must be true or false"),
     ("[columns]\ncovariates = 'homework'", "columns.covariates must be a list of column names"),
