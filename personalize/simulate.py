@@ -20,7 +20,7 @@ __all__ = ["PRESETS", "ClinicOptions", "SimulatedClinic", "Truth", "simulate_cli
 
 # Append new names at the end: the order decides which stream a part draws from, and so every simulated clinic.
 STREAMS = ("intake", "staff", "caseload", "effects", "staff_parts", "traits", "levels", "growth", "lengths", "states",
-           "noise", "dropout", "errors", "gaps", "dates", "holes")  # fmt: skip
+           "noise", "dropout", "errors", "gaps", "dates", "holes", "noise_levels")  # fmt: skip
 
 
 class SimulatedClinic(NamedTuple):
@@ -43,11 +43,12 @@ def simulate_clinic(
 
     Parameters
     ----------
-    preset : {"nonlinear", "linear", "constant", "null", "harsh"}
+    preset : {"nonlinear", "linear", "constant", "null", "uneven", "harsh"}
         What the clinic is like where ``options`` does not say otherwise. In "linear" and "nonlinear" intake says
         something of the patients' effects, in "constant" all have the same effect, in "null" none has any; all four
-        have feedback and shared trends and perfect ratings. "harsh" is "nonlinear" with everything on: growth,
-        phases, measurement error, discrete scales, ceiling, missing ratings and sessions, drop-out, autocorrelation.
+        have feedback and shared trends and perfect ratings. "uneven" is "nonlinear" with outcomes that are noisier in
+        some patients than in others. "harsh" is "nonlinear" with everything else on: growth, phases, measurement error,
+        discrete scales, ceiling, missing ratings and sessions, drop-out, autocorrelation.
     n_patients : int
     n_sessions : int
         Average planned length of a treatment, in sessions.
@@ -99,14 +100,14 @@ def simulate_clinic(
     20 clinics of 1,000 patients a preset, Monte Carlo error 0.02 to 0.05 (0.10 for own slopes in "harsh"); the table
     is made by ``python -m experiments.benchmarks.naive_bias --seeds 20``.
 
-    ============================================  ======  =========  ========  ======  =====
-    estimator                                     linear  nonlinear  constant  null    harsh
-    ============================================  ======  =========  ========  ======  =====
-    pooled regression with lagged outcome          2.15     2.13       2.14     0.39    2.16
-    patient effects, lag, no correction            0.09     0.10       0.07     0.14    0.50
-    patient effects, alliance of the same session -1.40    -1.43      -1.29    -2.98   -1.24
-    mean of the patients' own slopes              -1.83    -1.82      -1.80    -1.68   -1.94
-    ============================================  ======  =========  ========  ======  =====
+    ============================================  ======  =========  ========  ======  ======  =====
+    estimator                                     linear  nonlinear  constant  null    uneven  harsh
+    ============================================  ======  =========  ========  ======  ======  =====
+    pooled regression with lagged outcome          2.15     2.13       2.14     0.39    2.14    2.16
+    patient effects, lag, no correction            0.09     0.10       0.07     0.14    0.10    0.50
+    patient effects, alliance of the same session -1.40    -1.43      -1.29    -2.98   -1.40   -1.24
+    mean of the patients' own slopes              -1.83    -1.82      -1.80    -1.68   -1.79   -1.94
+    ============================================  ======  =========  ========  ======  ======  =====
 
     Examples
     --------

@@ -27,6 +27,8 @@ class Loose:
     columns : Columns
     timing : {"after", "before"}
     measures : mapping of column to Measure
+    ids : object array of shape (n_patients,)
+        Patients' identifiers.
     n_rows, n_patients : int
         Session rows with a patient; patients in either table.
     who : int array of shape (n_rows,)
@@ -49,6 +51,7 @@ class Loose:
     columns: Columns
     timing: str
     measures: Mapping[str, Measure]
+    ids: NDArray[np.object_]
     n_patients: int
     who: Ints
     occasion: Ints
@@ -133,6 +136,7 @@ def loosely(
         columns=columns,
         timing=timing,
         measures={c: measure(m) if isinstance(m, str) else m for c, m in measures.items()},
+        ids=known.to_numpy(dtype=object),
         n_patients=len(known),
         who=who,
         occasion=occasion.astype(np.intp),
@@ -156,6 +160,7 @@ def from_panel(panel: Panel) -> Loose:
         columns=panel.columns,
         timing=panel.timing,
         measures=panel.measures,
+        ids=panel.patient_ids.to_numpy(dtype=object),
         n_patients=panel.n_patients,
         who=panel.patient_index,
         occasion=panel.occasion,

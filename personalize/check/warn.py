@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.errors import listed
 from features.measures import registry
+from features.outliers import typing_errors
 from personalize.check.counts import gaps, transitions
 from personalize.check.loose import Floats, Loose
 
@@ -104,6 +105,7 @@ def _scores(data: Loose, scores: pd.DataFrame) -> list[str]:
             )
         if row["missing"] >= MANY_MISSING:
             out.append(f"{row['missing']:.0%} of the ratings of {name!r} are missing.")
+        out += typing_errors(name, data.scores[name], data.who, data.session, data.ids)
         out += _fractions(name, data.scores[name])
         out += _measure_hint(name, data, row)
     return out

@@ -109,6 +109,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         checks.options(self.level, self.random_state)
         checks.panel(panel)
         notes: list[str] = []
+        checks.typing_errors(panel, notes)
         errors = checks.measurement_errors(panel, self.alliance_sem, self.alliance_reliability, self.outcome_sem, notes)
         first = first_stage(
             panel,

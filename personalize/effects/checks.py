@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features import outliers
 from features.errors import NotEnoughData, OptionError, check_level, check_seed, listed
 from features.panel import Panel
 from personalize.effects.adjusted import Errors
@@ -82,6 +83,13 @@ def panel(panel: Panel) -> None:
             f"{table}: {name!r} and {panel.columns.outcome!r} are the same up to scale; name the alliance column with "
             "Columns(alliance=...)."
         )
+
+
+def typing_errors(panel: Panel, notes: list[str]) -> None:
+    """Say which scores stand alone."""
+    roles = ((panel.columns.outcome, panel.outcome), (str(panel.columns.alliance), panel.alliance))
+    for name, values in roles:
+        notes += outliers.typing_errors(name, values, panel.patient_index, panel.session, panel.patient_ids)
 
 
 def measurement_errors(

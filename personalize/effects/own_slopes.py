@@ -10,12 +10,11 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from personalize.effects.adjusted import BETA, RHO, Dynamics, Errors, impulse
+from personalize.effects.noise import SMALLEST_SPREAD, own_noise, working_noise
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.within import Moments, by_step
 
-MEMORY = 2  # lags over which what is left of persistence is looked for
 BLOCK = 2_000_000  # numbers held at once in `feedback_variance`
-SMALLEST_SPREAD = 1e-8  # within-patient sum of squares of the alliance below which there is no slope
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class OwnSlopes:
     spread : array of shape (k,)
         ã' M ã, how much the alliance moved.
     noise : float
-        Variance of the residual the slopes are estimated from.
+        Variance of the residual the slopes are estimated from, averaged over patients.
     reliability : float
         λ, the share of the alliance's movement within patients that is not measurement error.
     """
@@ -67,8 +66,8 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     short panels and error of measurement have been taken out) would difference too much. What that does to the mean of
     the slopes is taken out with the bias and by centring at the average effect; what it does to their spread is
     (ρ − w) times a small covariance (on tuning clinics the slope of b_i on β_i lies between .96 and 1.02). What is
-    left of persistence in r makes v_i = s²·f_i / (λ² Σã²), see `working_noise`; feedback takes from it, see
-    `feedback_variance`.
+    left of persistence in r makes v_i = s_i²·f_i / (λ² Σã²), see `working_noise`; feedback takes from it, see
+    `feedback_variance`. s_i² is the patient's own where patients demonstrably differ in noise, see `own_noise`.
     """
     theta = dynamics.theta if corrected else dynamics.uncorrected
     spread = m.cross[:, 1, 1]
@@ -78,7 +77,7 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     reliability = 1.0 - errors.alliance**2 * trace[moving].sum() / max(spread[moving].sum(), SMALLEST_SPREAD)
     working = working_theta(m, lagged_outcome=bool(theta[RHO]))
     slope = (m.cross[:, 1, 2] - working[RHO] * m.cross[:, 1, 0]) / safe
-    noise, inflation = working_noise(m, working)
+    noise, inflation, freedom = working_noise(m, working)
     if corrected:
         per_freedom = spread[moving].sum() / max(trace[moving].sum(), SMALLEST_SPREAD)
         expected = np.maximum(trace * per_freedom, SMALLEST_SPREAD)
@@ -86,7 +85,8 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
         fed_back = feedback_variance(m, dynamics) / (max(noise, 1e-12) * expected)
         inflation = np.maximum(inflation + np.clip(fed_back, -0.5, 0.5), 0.25)
     slope = np.where(moving, slope / reliability, np.nan)
-    variance = np.where(moving, noise * inflation / (safe * reliability**2), np.inf)
+    own = own_noise(m, working, inflation, freedom)
+    variance = np.where(moving, noise * own * inflation / (safe * reliability**2), np.inf)
     return OwnSlopes(m.within.who, slope, variance, spread, float(noise), float(reliability))
 
 
@@ -99,60 +99,6 @@ def working_theta(m: Moments, *, lagged_outcome: bool) -> Floats:
     elif total[1, 1] > SMALLEST_SPREAD:
         theta[BETA] = total[1, 2] / total[1, 1]
     return theta
-
-
-def working_noise(m: Moments, working: Floats) -> tuple[float, Floats]:
-    """Variance of r's noise, and how much its memory adds to each patient's sampling variance.
-
-    Parameters
-    ----------
-    m : Moments
-    working : array of shape (5,)
-        As `working_theta` returns it.
-
-    Returns
-    -------
-    noise : float
-        s², differences between patients' slopes taken out: two moments, Σ r̃'r̃ = s²·Σ(n_i − c_i) + ω²·ΣS_i and
-        Σ(ã'r̃)² = s²·Σ f_i S_i + ω²·ΣS_i².
-    inflation : array of shape (k,)
-        f_i = 1 + 2 Σ_l q_l Σ_t ã[t] ã[t+l] / S_i, q_l the autocorrelations of r at lags up to `MEMORY` (the sandwich
-        of a series with known memory; Newey & West 1987, Econometrica 55, 703).
-    """
-    within, weights = m.within, np.array([-working[RHO], -working[BETA], 1.0])
-    alliance, left = within.transform(np.column_stack([m.residual[:, 1], m.residual @ weights])).T
-    spread = m.cross[:, 1, 1]
-    safe = np.where(spread > SMALLEST_SPREAD, spread, 1.0)
-    counts = np.bincount(within.group).astype(float)
-    by_lag = [_paired(m, alliance, left, lag) for lag in range(MEMORY + 1)]
-    # E[r̃_t r̃_s] = γ(t − s) − Var(mean of the patient's r): solved for γ
-    system, right = np.eye(MEMORY + 1), np.zeros(MEMORY + 1)
-    share = np.stack([(2.0 - (lag == 0)) * np.maximum(1.0 - lag / counts, 0.0) / counts for lag in range(MEMORY + 1)])
-    for lag, (products, _, pairs) in enumerate(by_lag):
-        if pairs.sum() > 0:
-            right[lag] = products.sum() / pairs.sum()
-            system[lag] -= share @ pairs / pairs.sum()
-    gamma = np.linalg.lstsq(system, right, rcond=None)[0]
-    memory = np.clip(gamma[1:] / gamma[0], -0.5, 0.5) if gamma[0] > 0 else np.zeros(MEMORY)
-    inflation = 1.0 + 2.0 * sum(q * by_lag[lag][1] for lag, q in enumerate(memory, start=1)) / safe
-    inflation = np.clip(inflation, 0.5, 2.0)
-    freedom = within.trace + 1.0 - counts * (np.concatenate([[1.0], memory]) @ share)
-    along = within.sums(alliance * left)
-    along = along - within.trace * along.sum() / max(within.trace.sum(), 1e-12)  # its mean is bias, not heterogeneity
-    table = np.array([[freedom.sum() - m.nuisance, spread.sum()], [inflation @ spread, spread @ spread]])
-    moments = np.array([left @ left, along @ along])
-    noise, varies = np.linalg.solve(table, moments) if np.linalg.cond(table) < 1e12 else (0.0, -1.0)
-    if varies < 0 or noise <= 0:
-        noise = moments[0] / max(table[0, 0], 1.0)
-    return float(noise), inflation
-
-
-def _paired(m: Moments, alliance: Floats, left: Floats, lag: int) -> tuple[Floats, Floats, Floats]:
-    """Per patient: Σ r̃[t] r̃[t+lag], Σ ã[t] ã[t+lag], and the number of such pairs of sessions."""
-    there, a, r = by_step(m.within.group, m.position, 1.0, alliance, left)
-    early, late = slice(None, there.shape[1] - lag), slice(lag, None)
-    one, two, three = (np.einsum("ij,ij->i", v[:, early], v[:, late]) for v in (r, a, there))
-    return one, two, three
 
 
 def _lean(m: Moments, dynamics: Dynamics, working: float) -> Floats:

@@ -2,11 +2,12 @@
 
     b_i = γ0 + γ1·τ̂_i + t_j + u_i + e_i,   Var(e_i) = v_i,  Var(u) = ω² (on average),  Var(t) = ψ²
 
-τ̂ comes from folds that did not hold the patient. γ1 is held in [0, 1.5]: where nothing varies, out-of-fold predictions
+τ̂ comes from learners that did not see the patient. γ1 is held in [0, 1.5]: where nothing varies, such predictions
 are negatively related to the own slopes and a free γ1 would run away. The restricted likelihood is exact (closed form
 per therapist). It is integrated over a grid of (ω, ψ), not maximised: a plugged-in ω = 0 would give intervals of no
-width. ψ has a flat prior (Gelman 2006, Bayesian Analysis 1, 515), ω one that avoids the boundary (Chung et al. 2013,
-Psychometrika 78, 685). Var(u_i) is ω² times a factor that grows with the distance of τ̂_i from its mean (`unevenness`).
+width. ω has a prior that avoids the boundary (Chung et al. 2013, Psychometrika 78, 685), ψ a half-Cauchy one in units
+of ω (Gelman 2006, Bayesian Analysis 1, 515): therapists seldom differ more than their patients do. Var(u_i) is ω² times
+a factor that grows with the distance of τ̂_i from its mean (`unevenness`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from personalize.effects.transitions import Floats, Ints
 
 N_OMEGA, N_PSI = 15, 7
-PRIOR_POWER = 1.5  # p(ω) ∝ ω^1.5 keeps the posterior off zero; chosen on tuning clinics, see docs/effects.md
+PRIOR_POWER = 0.5  # p(ω) ∝ √ω keeps the posterior off zero; chosen on tuning clinics, see docs/effects.md
+THERAPIST_SHARE = 0.5  # ψ / ω around which therapists are believed to differ; tuning clinics
 UNEVEN = 0.2  # how much Var(u_i) grows with the squared distance of τ̂_i from its mean, in SDs; tuning clinics
-LARGEST_SLOPE = 1.5  # γ1: out-of-fold predictions may be too timid, by no more than this
+LARGEST_SLOPE = 1.5  # γ1: out-of-bag predictions may be too timid, by no more than this
 NEGLIGIBLE = 1e-4  # posterior weight below which a grid cell is left out
 
 
@@ -152,7 +154,7 @@ def shrink(
         for psi in psis:
             cells += _integrate_gamma(b, v, tau, cluster, float(omega), float(psi), flat)
     table = np.array(cells)
-    log_weights = table[:, 3] + _log_prior(table[:, 0], table[:, 2] * tau[known].std(), 0.02 * scale)
+    log_weights = table[:, 3] + _log_prior(table[:, 0], table[:, 1], table[:, 2] * tau[known].std(), 0.02 * scale)
     # the grids are uneven: each node stands for its own stretch of the prior
     log_weights += np.log([_stretch(omegas, c[0]) * _stretch(psis, c[1]) for c in cells])
     weights = np.exp(log_weights - log_weights.max())
@@ -175,14 +177,16 @@ def unevenness(tau: Floats, known: NDArray[np.bool_]) -> Floats:
     return np.asarray(1.0 + UNEVEN * (away - away[known].mean()))
 
 
-def _log_prior(omega: Floats, explained: Floats, floor: float) -> Floats:
-    """Log prior of ω: ∝ ω^`PRIOR_POWER`, times ω² / (ω² + explained²).
+def _log_prior(omega: Floats, psi: Floats, explained: Floats, floor: float) -> Floats:
+    """Log prior of (ω, ψ): ∝ ω^`PRIOR_POWER` · ω² / (ω² + explained²) / (1 + (ψ / (`THERAPIST_SHARE`·ω))²).
 
     The second factor says that where intake explains differences between patients with SD ``explained``, it is not
-    believed that next to nothing is left unexplained; where it explains none, the factor is one.
+    believed that next to nothing is left unexplained; where it explains none, the factor is one. ``floor`` is added
+    to ω.
     """
     low = omega + floor
-    return np.asarray(PRIOR_POWER * np.log(low) + np.log(low**2 / (low**2 + explained**2)))
+    left = np.log(low**2 / (low**2 + explained**2))
+    return np.asarray(PRIOR_POWER * np.log(low) + left - np.log1p((psi / (THERAPIST_SHARE * low)) ** 2))
 
 
 def summarise(

@@ -94,12 +94,12 @@ def run_course(
     effects = people.effect + phase[:, None]
     trend = growth_shape(n_sessions)[:, None]
     course, rises = people.level - trend * people.gain, trend * people.rise
-    e_scale = o.noise_sd * np.sqrt(1 - o.noise_memory**2)
+    e_scale = people.noise_sd * np.sqrt(1 - o.noise_memory**2)
     w_scale = o.state_sd * np.sqrt(1 - o.state_memory**2)
 
     deviation, state, by_rise = (np.empty_like(course) for _ in range(3))
     n = len(people.level)
-    e = o.noise_sd * noise.standard_normal(n)
+    e = people.noise_sd * noise.standard_normal(n)
     s = o.state_sd * states.standard_normal(n)
     v, r = np.zeros(n), np.zeros(n)
     for step in range(-BURN_IN, n_sessions):

@@ -23,6 +23,7 @@ _AMOUNTS = (
     "therapist_outcome_sd",
     "growth_sd",
     "noise_sd",
+    "noise_spread",
     "alliance_sem",
     "outcome_sem",
     "length_spread",
@@ -82,7 +83,9 @@ class ClinicOptions:
     persistence : float
         Autoregression of the outcome (rho).
     noise_sd, noise_memory : float
-        SD and autocorrelation of the session noise.
+        SD (root mean square over patients) and autocorrelation of the session noise.
+    noise_spread : float
+        SD of the logarithm of the patients' own noise SDs; 0: the same noise for all.
     alliance_sem, outcome_sem : float
         Standard error of measurement of one rating.
     discrete : bool
@@ -139,6 +142,7 @@ class ClinicOptions:
     persistence: float = 0.4
     noise_sd: float = 5.0
     noise_memory: float = 0.0
+    noise_spread: float = 0.0
     alliance_sem: float = 0.0
     outcome_sem: float = 0.0
     discrete: bool = False
@@ -183,6 +187,7 @@ PRESETS: Mapping[str, ClinicOptions] = {
     "nonlinear": ClinicOptions(),
     "constant": _NOTHING_VARIES,
     "null": replace(_NOTHING_VARIES, average_effect=0.0),
+    "uneven": replace(ClinicOptions(), noise_spread=0.5),
     "harsh": ClinicOptions(
         phase_change=1.0,
         alliance_mean=5.5,

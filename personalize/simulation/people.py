@@ -41,6 +41,7 @@ class People:
     level: Array
     gain: Array
     rise: Array
+    noise_sd: Array
 
     @property
     def effect(self) -> Array:
@@ -76,6 +77,7 @@ def draw_people(
         + o.level_sd * own_level
     )
     ready = readiness(intake)
+    spread = o.noise_spread  # the mean square stays noise_sd²
     growth = o.growth_sd * rng["growth"].standard_normal(n_patients)
     return People(
         intake=intake,
@@ -91,6 +93,7 @@ def draw_people(
         level=level,
         gain=o.symptom_gain + o.symptom_gain_baseline * ready + growth,
         rise=o.alliance_rise + o.alliance_rise_baseline * ready,
+        noise_sd=o.noise_sd * np.exp(spread * rng["noise_levels"].standard_normal(n_patients) - spread**2),
     )
 
 

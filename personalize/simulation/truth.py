@@ -30,9 +30,10 @@ class Truth:
     patients : DataFrame, index patient id, in the order of ``panel.patients``
         ``effect``, outcome points per alliance point (with a phase change the patient's average over the attended
         sessions); its parts ``tau`` (average plus what intake says), ``therapist_part`` and ``random_part``, which add
-        up to it where there is no phase change; ``trait_alliance``, the true level at the first session, and
-        ``trait_expected``, what intake and therapist characteristics say of it; ``alliance_rise``, ``level`` and
-        ``gain``, the constants of the trends; ``planned_sessions``, ``attended_sessions``, ``dropped_out``.
+        up to it where there is no phase change; ``noise_sd``, of the patient's own session noise; ``trait_alliance``,
+        the true level at the first session, and ``trait_expected``, what intake and therapist characteristics say of
+        it; ``alliance_rise``, ``level`` and ``gain``, the constants of the trends; ``planned_sessions``,
+        ``attended_sessions``, ``dropped_out``.
     sessions : DataFrame, one row a row of ``panel.sessions``, in the same order
         ``patient_id``, ``session``; ``alliance`` and ``outcome`` free of measurement error and of the scale's ends;
         ``trait``, ``rise`` and ``state``, which add up to ``alliance``; ``course``, the outcome's level minus the gain
@@ -75,6 +76,7 @@ def collect_truth(o: ClinicOptions, people: People, course: Course, ratings: Rat
             "tau": people.tau,
             "therapist_part": people.staff_effect[own],
             "random_part": people.random_effect,
+            "noise_sd": people.noise_sd,
             "trait_alliance": people.trait,
             "trait_expected": people.trait_expected,
             "alliance_rise": people.rise,

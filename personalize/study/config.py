@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from features import Columns, Panel
 from features.errors import OptionError, check_level, check_seed
 from features.measures import Measure, from_table, measure
 from personalize.check import CheckReport, check_files
+from personalize.effects.checks import named_moderators
+from personalize.effects.intake import baseline_table
 from personalize.files import read_panel
 from personalize.study.schema import KEYS
 
@@ -98,7 +100,14 @@ class Study:
     def check(self) -> CheckReport:
         """Check the study's files without fitting anything."""
         items = {name: list(columns) for name, columns in self.values["items"].items()}
-        return check_files(self._sessions(), items=items, **self._reading())
+        report = check_files(self._sessions(), items=items, **self._reading())
+        moderators = list(self.get("analysis.moderators"))
+        if report.ok and moderators:
+            try:
+                named_moderators(baseline_table(self.read()), moderators)
+            except OptionError as error:
+                return replace(report, problems=(f"{self.source}: analysis.{error}",))
+        return report
 
     def _sessions(self) -> Path:
         path = self.files.get("sessions")

@@ -168,6 +168,10 @@ def test_check_counts_and_judges(clinic: Path, tmp_path: Path) -> None:
     assert told["ok"] is True
     bad = invoke("check", table(tmp_path, phq9=99), "--outcome", "phq9", "--measure", "phq9")
     assert bad.code == 2 and "cannot be analysed" in bad.out and "--out-of-range" in bad.out
+    study = saved(tmp_path, f"[data]\nsessions='{table(tmp_path)}'\n[outcome]\ncolumn='phq9'\n"
+                  "[analysis]\nmoderators=['shoe']\n", "study.toml")  # fmt: skip
+    slip = invoke("check", study)
+    assert slip.code == 2 and "analysis.moderators: no intake column is called 'shoe'" in slip.out, "as run would say"
 
 
 def test_check_reports_reliability_of_items(tmp_path: Path) -> None:

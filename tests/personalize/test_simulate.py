@@ -245,11 +245,23 @@ SWITCHED_OFF = {
     "dropout": lambda c: c.truth.patients["dropped_out"].sum(),
     "length_spread": lambda c: c.truth.patients["planned_sessions"].std(),
     "caseload_spread": lambda c: c.truth.therapists["n_patients"].std(),
+    "noise_spread": lambda c: c.truth.patients["noise_sd"].std(),
     "growth_sd": lambda c: regression(
         c.truth.patients["gain"].to_numpy(), c.truth.patients["alliance_rise"].to_numpy(), np.ones(200)
     )[2].std(),
 }  # fmt: skip
-EVERYTHING = replace(PRESETS["harsh"], discrete=False, ceiling=False)
+EVERYTHING = replace(PRESETS["harsh"], discrete=False, ceiling=False, noise_spread=0.5)
+
+
+def test_noise_differs_between_patients_as_stated() -> None:
+    same, uneven = (simulate_clinic(preset, n_patients=4000, random_state=2) for preset in ("nonlinear", "uneven"))
+    own = uneven.truth.patients["noise_sd"]
+    assert np.sqrt((own**2).mean()) == pytest.approx(5.0, rel=0.1) and np.log(own).std() == pytest.approx(0.5, rel=0.05)
+    assert (same.truth.patients["noise_sd"] == 5.0).all()
+    pd.testing.assert_series_equal(uneven.truth.patients["effect"], same.truth.patients["effect"])
+    moved = uneven.truth.sessions["outcome"] - uneven.truth.sessions["expected_outcome"]
+    spread = moved.groupby(uneven.truth.sessions["patient_id"]).std().reindex(own.index)
+    assert np.corrcoef(np.log(spread), np.log(own))[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("part", SWITCHED_OFF)
