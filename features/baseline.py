@@ -30,16 +30,20 @@ class Intake:
         """Prefix ``intake_`` to names already taken, and drop an ending that marks whole-treatment features."""
         used, features = set(taken), []
         for feature in self.features:
-            name = feature.name.removesuffix(WHOLE)
-            while name in used:
-                name = f"intake_{name}"
-            used.add(name)
-            features.append(replace(feature, name=name))
+            features.append(replace(feature, name=apart(feature.name.removesuffix(WHOLE), used)))
         return Intake(features, self.columns)
 
     def over(self, rows: NDArray[np.intp]) -> dict[str, pd.Series]:
         """Repeat the table's rows over other rows, by column name; -1 gives missing values."""
         return {f.name: _taken(c, rows) for f, c in zip(self.features, self.columns, strict=True)}
+
+
+def apart(name: str, used: set[str]) -> str:
+    """Prefix ``intake_`` to a name until nothing else bears it, and count it as used."""
+    while name in used:
+        name = f"intake_{name}"
+    used.add(name)
+    return name
 
 
 def intake(panel: Panel, taken: Iterable[str] = ()) -> Intake:

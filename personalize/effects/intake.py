@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from features.baseline import apart
 from features.panel import Panel
 from personalize.effects.encode import learn_encoding
 from personalize.effects.transitions import Floats
@@ -12,15 +13,8 @@ from personalize.effects.transitions import Floats
 
 def therapist_table(panel: Panel) -> pd.DataFrame:
     """Therapist characteristics, named as in the feature table: ``therapist_...``, apart from the patients' columns."""
-    taken = set(map(str, panel.patients.columns))
-
-    def apart(name: object) -> str:
-        out = f"therapist_{name}"
-        while out in taken:
-            out = f"intake_{out}"
-        return out
-
-    return panel.therapists.rename(columns=apart)
+    used = set(map(str, panel.patients.columns))
+    return panel.therapists.rename(columns=lambda name: apart(f"therapist_{name}", used))
 
 
 def baseline_table(panel: Panel) -> pd.DataFrame:
@@ -35,8 +29,7 @@ def baseline_table(panel: Panel) -> pd.DataFrame:
         joined = joined.astype(object)
         joined.loc[untreated] = None
         joined = joined.infer_objects()
-    twice = [name for name in joined.columns if name in panel.patients.columns]
-    return panel.patients.join(joined.drop(columns=twice))
+    return panel.patients.join(joined)
 
 
 def intake_matrix(panel: Panel) -> Floats:

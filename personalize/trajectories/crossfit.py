@@ -160,15 +160,10 @@ def _enough(panel: Panel, followed: NDArray[np.intp]) -> None:
             f"A forecast learns from patients with an outcome after their first session; {n} of {panel.n_patients} "
             f"have one, {FEWEST_PATIENTS} are needed: add patients, or check the outcome {panel.columns.outcome!r}."
         )
-    known = panel.outcome[np.isfinite(panel.outcome)]
-    if known.min() == known.max():
-        raise NotEnoughData(
-            f"The outcome {panel.columns.outcome!r} is {known[0]:g} in every session; there is no course to forecast: "
-            "name another column."
-        )
     scores = pd.Series(panel.outcome).groupby(panel.patient_index)
-    if (scores.max() - scores.min()).max() == 0:
+    low, high = scores.min(), scores.max()
+    if (high == low).sum() == high.notna().sum():
+        how = f"is {high.max():g} in every session" if high.max() == low.min() else "never changes within a patient"
         raise NotEnoughData(
-            f"The outcome {panel.columns.outcome!r} never changes within a patient; there is no course to forecast: "
-            "name another column."
+            f"The outcome {panel.columns.outcome!r} {how}; there is no course to forecast: name another column."
         )
