@@ -245,13 +245,13 @@ def with_strangers(panel: Panel, seed: int) -> Panel:
     """The panel with each patient's alliance course taken from another patient of similar length, session by session."""
     name = panel.columns.alliance
     rng = np.random.default_rng(seed)
-    n = panel.n_patients
     length = panel.sessions_per_patient
-    order = np.argsort(length + 0.01 * rng.random(n), kind="stable")
-    donor = np.empty(n, dtype=np.intp)
+    order = np.argsort(length + 0.01 * rng.random(panel.n_patients), kind="stable")
+    order = order[length[order] > 0]  # who has not come has no course to lend
+    donor = np.empty(panel.n_patients, dtype=np.intp)
     donor[order] = np.roll(order, 1)  # the next in length: never the patient's own
     own = panel.occasion
-    at = np.minimum(own, np.maximum(length[donor[panel.patient_index]] - 1, 0))
+    at = np.minimum(own, length[donor[panel.patient_index]] - 1)
     values = panel.alliance[panel.offsets[donor[panel.patient_index]] + at]
     tables = panel_tables(panel)
     tables["sessions"][name] = np.where(np.isfinite(panel.alliance), values, np.nan)

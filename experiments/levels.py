@@ -86,7 +86,8 @@ def patient_levels(found: PanelDynamics, seed: int) -> Levels:
         )
     x = found.x[who]
     group = resampling_groups(found.clusters[who], seed)
-    parts = [_time_parts(values[who], x, group) for values in (grid.outcome, grid.alliance)]
+    reached = _reached(grid.outcome[who], grid.alliance[who])
+    parts = [_time_parts(values[who], x, group, reached) for values in (grid.outcome, grid.alliance)]
     mean, basis, gram, right = (np.stack([part[k] for part in parts]) for k in range(4))
     whole = pair_counts(grid, panel.timing)
     counts = PairCounts(whole.weights[:, who], whole.single[:, who])
@@ -104,13 +105,17 @@ def resampling_groups(clusters: Ints, seed: int) -> Ints:
     return np.asarray(merged[group])
 
 
-def _time_parts(values: Floats, x: Floats, group: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+def _reached(*scores: Floats) -> Ints:
+    """Sessions after the first with enough ratings of every score for an indicator of their own."""
+    enough = [known.sum(axis=0) >= max(20, 0.02 * known.sum()) for known in map(np.isfinite, scores)]
+    return np.flatnonzero(np.all(enough, axis=0)[1:]) + 1
+
+
+def _time_parts(values: Floats, x: Floats, group: Ints, reached: Ints) -> tuple[Floats, Floats, Floats, Floats]:
     who, at = np.nonzero(np.isfinite(values))
-    n, steps = values.shape
-    reached = np.bincount(at, minlength=steps)
-    own = [k for k in range(1, steps) if reached[k] >= max(20, 0.02 * len(who))]
+    n = len(values)
     log = np.log1p(at)[:, None]
-    basis = np.hstack([(at[:, None] == np.array(own)).astype(float), log, log * x[who]])
+    basis = np.hstack([(at[:, None] == reached).astype(float), log, log * x[who]])
     count = np.bincount(who, minlength=n).astype(float)
     starts = np.concatenate([[0], np.cumsum(count)[:-1]]).astype(np.intp)
     basis_mean = np.add.reduceat(basis, starts, axis=0) / count[:, None]

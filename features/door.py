@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,12 @@ from features.intake import clean_intake, coded_intake
 from features.measures import Measure
 from features.shape import identifiers_as_columns, without_row_numbers
 
+# names that a column of therapists has, in the languages of the field; not those of their characteristics
+THERAPISTS = re.compile(
+    r"(therapist|therapeut(in)?|t[eé]rapeuta|th[eé]rapeute|terapeuta?|clinician|counsell?or|behandler(in)?|provider)"
+    r"(s|en)?([ _.-]?(id|nr|no|num|number|code|name))?",
+    re.IGNORECASE,
+)
 LARGEST_SESSION = 100_000  # beyond it a "session number" is a date, a minute or an identifier
 
 
@@ -161,7 +168,21 @@ class Door:
                 "table; name it with Columns(therapist=...), or pass therapist=None and no therapists table."
             )
         _raise(problems)
+        if nowhere and name is not None:
+            self._like_therapists(sessions, patients)
         return None if nowhere else name
+
+    def _like_therapists(self, sessions: pd.DataFrame, patients: pd.DataFrame | None) -> None:
+        """Note columns that look as if they named the therapist, where none is named: clusters and effects need him."""
+        for key, table in (("sessions", sessions), ("patients", patients)):
+            for column in () if table is None else table.columns:
+                if column not in self.columns.scores and THERAPISTS.fullmatch(str(column).strip()):
+                    self.notes.append(
+                        f"{self.names[key]}: column {str(column)!r} looks as if it named the therapist, but no "
+                        f"therapist column is named: pass Columns(therapist={str(column)!r}). Without it patients of "
+                        "one therapist count as independent, and intervals may be too narrow."
+                    )
+                    return
 
     def _codes(self, column: str) -> Codes:
         return self.missing_codes.get(column, ()) if isinstance(self.missing_codes, Mapping) else self.missing_codes

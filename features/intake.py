@@ -14,6 +14,7 @@ from features.checks import Codes, Problems, absurdity, as_numbers, is_date, nes
 from features.errors import counted, listed
 
 LARGEST_NUMBER = 1e30  # single precision, which trees use, ends a little above
+FEWEST_TEXTS = 10  # with fewer values nothing is concluded from their occurring once
 MOSTLY = 0.8  # a text column of which this share can be read as numbers was probably meant to be one
 
 
@@ -72,6 +73,22 @@ def _decoded(table: str, name: str, values: pd.Series, codes: Codes, notes: list
     return out
 
 
+def names_or_remarks(values: pd.Series) -> bool:
+    """Whether a column is text of which most values occur once: a name, an address, a remark.
+
+    Examples
+    --------
+    >>> names_or_remarks(pd.Series(["anna", "ben", "cleo", "dora", "emil", "fay", "gus", "hal", "ida", "jo"]))
+    True
+    >>> names_or_remarks(pd.Series(["f", "m"] * 5))
+    False
+    """
+    if pd.api.types.is_numeric_dtype(values) or is_date(values):
+        return False
+    text = values.dropna().astype(str)
+    return len(text) >= FEWEST_TEXTS and int((text.value_counts() == 1).sum()) > len(text) / 2
+
+
 def _mostly_numbers(table: str, name: object, values: pd.Series, notes: list[str]) -> None:
     text = stripped(values.astype(object)).dropna()
     if len(text) < 4:
@@ -98,6 +115,6 @@ def coded_intake(table: str, frame: pd.DataFrame, codes: Sequence[float], notes:
         if len(found):
             notes.append(
                 f"{table}: column {name!r} has {counted(len(found), 'value')} such as {found.iloc[0]:g}; "
-                f"missing_codes=[...] is for the session scores. If it marks a missing value here too, "
-                f"pass missing_codes by column: {{{name!r}: [{found.iloc[0]:g}], ...}}."
+                "codes that name no column are for the session scores. If it marks a missing value here too, name it "
+                f"by column: missing_codes={{{name!r}: [{found.iloc[0]:g}]}}, and so for the scores."
             )

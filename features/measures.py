@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -122,7 +123,10 @@ def measure(name: str) -> Measure:
     """
     known = registry()
     if name not in known:
-        raise OptionError(f"measure {name!r} is not in the registry; it holds {', '.join(sorted(known))}.")
+        plain = {key.replace("_", ""): key for key in known}
+        near = get_close_matches("".join(c for c in str(name).casefold() if c.isalnum()), plain, n=1)
+        hint = f" (did you mean {plain[near[0]]!r}?)" if near else ""
+        raise OptionError(f"measure {name!r} is not in the registry{hint}; it holds {', '.join(sorted(known))}.")
     return known[name]
 
 

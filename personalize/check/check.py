@@ -46,6 +46,7 @@ def check_files(
     delimiter: str | None = None,
     decimal: str = ".",
     encoding: str | None = None,
+    leave_out: Sequence[str] = (),
     items: Mapping[str, Sequence[str]] | None = None,
 ) -> CheckReport:
     """Check files (or data frames) as a data manager would; takes the arguments of `read_panel`.
@@ -59,7 +60,7 @@ def check_files(
         Item columns of the sessions table, by the score they make up: ``{"wai": ["wai_1", "wai_2", ...]}``. With them
         the report holds the scale's reliability.
     sessions, patients, therapists, columns, timing, missing_codes, measures, out_of_range, better, episodes, layout, \
-wide, trailing, intake, sheet, date_format, delimiter, decimal, encoding
+wide, trailing, intake, sheet, date_format, delimiter, decimal, encoding, leave_out
         As in `read_panel`.
 
     Returns
@@ -88,6 +89,7 @@ wide, trailing, intake, sheet, date_format, delimiter, decimal, encoding
             sheet=sheet,
             date_format=date_format,
             missing_codes=missing_codes,
+            leave_out=leave_out,
         )
     except (FileError, PanelError) as error:
         return _unreadable(error)

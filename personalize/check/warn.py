@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import listed
+from features.intake import names_or_remarks
 from features.measures import registry
 from features.outliers import typing_errors
 from personalize.check.counts import gaps, transitions
@@ -135,7 +136,21 @@ def _measure_hint(name: str, data: Loose, row: Mapping[Hashable, Any]) -> list[s
     text = f"{name!r} is named like the measure {scale.name!r} ({scale.minimum:g} to {scale.maximum:g})"
     if row["minimum"] < scale.minimum or row["maximum"] > scale.maximum:
         text += f", but runs from {row['minimum']:.4g} to {row['maximum']:.4g}"
+        fits = _of_that_range(scale.name, row["minimum"], row["maximum"])
+        if fits:
+            return [f"{text}; of that range {'is' if len(fits) == 1 else 'are'} {listed(fits)}: pass "
+                    f"measures={{{name!r}: {fits[0]!r}}} if it is that."]  # fmt: skip
     return [f"{text}; if it is that, pass measures={{{name!r}: {scale.name!r}}} to have its range held."]
+
+
+def _of_that_range(name: str, lowest: float, highest: float) -> list[str]:
+    """Other forms of an instrument whose range holds the scores."""
+    return [
+        key
+        for key, scale in registry().items()
+        if key != name and key.startswith(f"{name}_") and scale.minimum is not None and scale.maximum is not None
+        if scale.minimum <= lowest and highest <= scale.maximum
+    ]
 
 
 def _codes(codes: pd.DataFrame) -> list[str]:
@@ -161,15 +176,14 @@ def _intake(data: Loose, intake: pd.DataFrame) -> list[str]:
     for row in intake.to_dict("records"):
         name, patients = row["column"], len(data.intake)
         if row["missing"] == 1:
-            out.append(f"Intake column {name!r} is empty; leave it out.")
+            out.append(f"Intake column {name!r} is empty; pass leave_out=[{name!r}].")
         elif row["values"] == 1 and patients > 1:
             out.append(f"Intake column {name!r} is the same for everybody; it can explain nothing.")
-        elif (
-            row["kind"] in ("text", "category")
-            and row["values"] > 1
-            and row["values"] == round(patients * (1 - row["missing"]))
-        ):
-            out.append(f"Intake column {name!r} differs for every patient: a name or free text? Leave it out.")
+        elif names_or_remarks(data.intake[name]):
+            out.append(
+                f"Intake column {name!r} differs for most patients: a name or free text? Leave it out: pass "
+                f"leave_out=[{name!r}]."
+            )
         elif row["kind"] in ("text", "category") and row["values"] > MANY_CATEGORIES:
             out.append(f"Intake column {name!r} has {row['values']} categories; group them.")
         if row["kind"] in ("text", "category") and _mostly_numbers(data.intake[name]):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import OptionError
-from personalize.study.schema import KEYS, MEASURE_FLAG, Key
+from personalize.study.schema import ALL_SCORES, KEYS, MEASURE_FLAG, Key
 
 PANELS = {
     "": "Results",
@@ -56,7 +56,7 @@ def given_flags(values: Mapping[str, Any]) -> dict[str, Any]:
         if value is None or (isinstance(value, list) and not value):
             continue
         if key.kind == "codes":
-            out[key.dotted] = _codes(key.flag, value)
+            out[key.dotted] = _codes(value)
         elif key.kind == "table":
             out[key.dotted] = dict(_pair(key.flag, text, key.metavar) for text in value)
         else:
@@ -86,9 +86,11 @@ def in_flags(message: str) -> str:
             return match[0]
         if match[2] == "None":
             return f'{roles[match[1]].flag} ""'
+        if match[2][0] == "'":
+            return f"{roles[match[1]].flag} {match[2]}"
         return f"{roles[match[1]].flag} ({roles[match[1]].dotted} in study.toml)"
 
-    text = re.sub(r"Columns\((\w+)(?:\[\d+\])?=(\.\.\.|None|\[\.\.\.\])\)", role, message)
+    text = re.sub(r"Columns\((\w+)(?:\[\d+\])?=(\.\.\.|None|\[\.\.\.\]|'[^']*')\)", role, message)
     by_name = {key.name: key for key in KEYS if key.section in ("data", "alliance", "outcome", "output")}
     by_name |= {"alliance_sem": _key("alliance.sem"), "outcome_sem": _key("outcome.sem")}
 
@@ -134,6 +136,7 @@ def _parameter(key: Key) -> inspect.Parameter:
         rich_help_panel=PANELS[key.section],
         metavar=key.metavar or _metavar(key),
         show_default=False,
+        parser=_number if key.kind == "number" else None,
     )
     return inspect.Parameter(
         _name(key), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, option]
@@ -165,17 +168,15 @@ def _metavar(key: Key) -> str | None:
     return " " if key.kind == "switch" else words.get(key.kind, "TEXT")
 
 
-def _codes(flag: str, texts: list[str]) -> tuple[Any, ...] | dict[str, tuple[Any, ...]]:
+def _codes(texts: list[str]) -> tuple[Any, ...] | dict[str, tuple[Any, ...]]:
     pairs = [text.rpartition("=") for text in texts]
-    named = [bool(column) for column, _, _ in pairs]
-    if all(named):
-        out: dict[str, tuple[Any, ...]] = {}
-        for column, _, code in pairs:
-            out[column] = (*out.get(column, ()), _code(code))
-        return out
-    if any(named):
-        raise OptionError(f"{flag}: give codes for all scores ({flag} -9) or by column ({flag} wai=9), not both.")
-    return tuple(_code(code) for _, _, code in pairs)
+    if not any(column for column, _, _ in pairs):
+        return tuple(_code(code) for _, _, code in pairs)
+    out: dict[str, tuple[Any, ...]] = {}
+    for column, _, code in pairs:
+        name = column or ALL_SCORES
+        out[name] = (*out.get(name, ()), _code(code))
+    return out
 
 
 def _code(text: str) -> float | int | str:
@@ -185,6 +186,14 @@ def _code(text: str) -> float | int | str:
         except ValueError:
             continue
     return text
+
+
+def _number(text: str) -> float:
+    """Read a number; a comma is not taken for a point in silence."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number; write decimals with a point, such as 0.2.") from None
 
 
 def _pair(flag: str, text: str, metavar: str) -> tuple[str, str]:

@@ -54,6 +54,8 @@ class Dynamics:
         σ² of e and of η, measurement error taken out.
     converged : bool
         False: the adjusted scores have no admissible root and ``theta`` is one step from the uncorrected estimate.
+    estimated : bool array of shape (5,)
+        Which of ``theta`` were estimated; the others count as zero.
     """
 
     theta: Floats
@@ -65,6 +67,7 @@ class Dynamics:
     noise: float
     alliance_noise: float
     converged: bool
+    estimated: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,14 @@ def noise_variance(theta: Floats, m: Moments, errors: Errors) -> float:
     residual = float(np.einsum("i,kij,j->", v, m.cross, v))
     along = m.cross[:, 1, 2] - rho * m.cross[:, 1, 0] - beta * reliability * spread
     along -= trace * along.sum() / max(trace.sum(), 1e-12)  # its mean is short-panel bias, not heterogeneity
+    unit = max(total_spread, 1e-300) / max(trace.sum(), 1.0)  # so that the data's units do not matter
     left = np.array(
-        [[total_trace, reliability * total_spread], [total_spread, reliability**2 * float(spread @ spread)]]
+        [
+            [total_trace, reliability * total_spread / unit],
+            [total_spread / unit, reliability**2 * float(spread @ spread) / unit**2],
+        ]
     )
-    right = np.array([residual, float(along @ along)])
+    right = np.array([residual, float(along @ along) / unit])
     noise, varies = np.linalg.solve(left, right) if np.linalg.cond(left) < 1e12 else (residual / total_trace, 0.0)
     if varies < 0:
         noise = residual / max(total_trace, 1.0)
@@ -177,9 +184,11 @@ def solve(
     """
     y = clean_outcome(outcome.cross, outcome, errors)
     a = clean_alliance(alliance.cross, alliance, errors)
-    # series too short for the alliance equation say nothing of it: memory and feedback count as none
+    # series too short for the alliance equation say nothing of it: memory and feedback count as none; and memory counts
+    # as none where no two ratings are neighbours
     told = len(alliance.within.starts) > 0
-    free = np.array([lagged_outcome, True, told, told, told])
+    remembers = bool(alliance.cross[:, 0, 0].any())
+    free = np.array([lagged_outcome, True, remembers, told, told])
     lags = max(outcome.within.kernel.shape[1], alliance.within.kernel.shape[1])
     scale = np.concatenate([np.diag(y.sum(axis=0))[:2], np.diag(a.sum(axis=0))[:3]])
     scale = np.sqrt(np.abs(scale) * np.array([y.sum(axis=0)[2, 2]] * 2 + [a.sum(axis=0)[3, 3]] * 3)) + 1e-12
@@ -202,8 +211,10 @@ def solve(
         start[:2] = np.linalg.lstsq(left, y[:, :2, 2].sum(axis=0), rcond=None)[0]
     else:
         start[BETA] = y[:, 1, 2].sum() / left[1, 1]
+    of_alliance = np.flatnonzero(free[2:])
+    a_left = a[:, of_alliance[:, None], of_alliance].sum(axis=0)
     if told:
-        start[2:] = np.linalg.lstsq(a[:, :3, :3].sum(axis=0), a[:, :3, 3].sum(axis=0), rcond=None)[0]
+        start[2 + of_alliance] = np.linalg.lstsq(a_left, a[:, of_alliance, 3].sum(axis=0), rcond=None)[0]
 
     bias_y, bias_a = expected_scores(start, outcome, alliance, a, errors, lags)
     one_step = start.copy()
@@ -212,7 +223,7 @@ def solve(
     else:
         one_step[BETA] -= bias_y[:, 1].sum() / left[1, 1]
     if told:
-        one_step[2:] -= np.linalg.lstsq(a[:, :3, :3].sum(axis=0), bias_a.sum(axis=0), rcond=None)[0]
+        one_step[2 + of_alliance] -= np.linalg.lstsq(a_left, bias_a[:, of_alliance].sum(axis=0), rcond=None)[0]
 
     def equations(values: Floats) -> Floats:
         theta = np.zeros(5)
@@ -265,6 +276,7 @@ def solve(
         noise=noise_variance(theta, outcome, errors),
         alliance_noise=alliance_noise_variance(a, theta, alliance, errors),
         converged=sound,
+        estimated=free,
     )
 
 

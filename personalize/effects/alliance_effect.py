@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 
 from features.errors import NotEnoughData, NotFitted, PanelError
@@ -23,7 +24,7 @@ from personalize.effects.tables import average_table, effects_table, heterogenei
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.validation import orthogonal_scores, validation_table
 
-TOP_DRAWS = 400
+MOST_DRAWN, TOP_DRAWS = 4_000_000, (400, 4000)  # effects drawn for p_top_fifth; fewest and most draws of each
 
 
 class AllianceEffect(BaseEstimator):  # type: ignore[misc]
@@ -224,6 +225,12 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         """Covariance of (ρ, average effect), shape (2, 2)."""
         return self._average_covariance
 
+    def probability_above_zero(self) -> Floats:
+        """Posterior probability that each patient's effect is above zero, shape (n_patients,); exact, not drawn."""
+        self._fitted()
+        weights, means, sds = self.posterior_.components
+        return np.asarray(weights @ ndtr(means / np.maximum(sds, 1e-300)))
+
     def _top_fifth(self) -> Floats:
         """Probability of being among the fifth with the largest benefit; NaN where patients are not shown to differ."""
         n = len(self.patient_ids_)
@@ -231,14 +238,15 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
             return np.full(n, np.nan)
         k = int(np.ceil(0.2 * n))
         sign = -1.0 if self.better_ == "low" else 1.0
+        n_draws = int(np.clip(MOST_DRAWN // n, *TOP_DRAWS))
         count, done, block = np.zeros(n), 0, max(1, 20_000_000 // n)
-        while done < TOP_DRAWS:
-            size = min(block, TOP_DRAWS - done)
+        while done < n_draws:
+            size = min(block, n_draws - done)
             effects, _ = self.draws(size, self.random_state + done)
             top = np.argpartition(-sign * effects, k - 1, axis=1)[:, :k]
             count += np.bincount(top.ravel(), minlength=n)
             done += size
-        return count / TOP_DRAWS
+        return count / n_draws
 
     def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
         """Effects of patients not seen yet, from baseline alone; shrunken toward a known therapist where there is one.

@@ -20,6 +20,9 @@ from personalize.effects.transitions import Floats, Grid, alliance_steps, outcom
 from personalize.effects.within import Moments, moments, projection
 
 FEWEST_STEPS = 2  # transitions a patient needs to say anything about change (one more to take a trend out)
+FEW_NEIGHBOURS = (
+    0.25  # neighbouring ratings a usable transition, below which the alliance's own memory is not estimated
+)
 FEWEST_TO_CORRECT = 4  # median transitions below which the short-panel correction is shown but not applied
 FEWEST_TO_DETREND = 4  # median transitions from which the pass without trends is tried
 
@@ -104,15 +107,25 @@ def run_pass(
     fewest = FEWEST_STEPS + detrend
     steps = outcome_steps(grid, timing, lag=lag).at_least(fewest)
     backward = alliance_steps(grid, timing).at_least(fewest)  # may be empty: then feedback counts as none
+    if len(backward.response) < FEW_NEIGHBOURS * len(steps.response):
+        apart = alliance_steps(grid, timing, memory=False).at_least(fewest)
+        backward = apart if len(apart.response) > len(backward.response) else backward
     m = moments(steps, baseline, projection(steps, detrend=detrend))
     m_alliance = moments(backward, baseline, projection(backward, detrend=detrend))
     return Pass(m, solve(m, m_alliance, clusters, errors, lagged_outcome=lagged_outcome))
 
 
-def growth_variance(kept: Pass) -> float:
-    """Moment estimate of the variance of individual linear trends in the residuals of a pass that kept them."""
-    m = kept.moments
-    rho, beta = kept.pair
+def growth_variance(m: Moments, pair: Floats) -> float:
+    """Moment estimate of the variance of individual linear trends in the residuals.
+
+    Parameters
+    ----------
+    m : Moments
+        Under a projection that keeps trends.
+    pair : array of shape (2,)
+        ρ and β, of the combined estimate: those of the pass that keeps trends have taken the trends for persistence.
+    """
+    rho, beta = pair
     residual = m.residual[:, 2] - rho * m.residual[:, 0] - beta * m.residual[:, 1]
     within = m.within
     spread = within.sums(within.slope_axis**2)
@@ -141,14 +154,13 @@ def average_effect(
     estimate stands, and what the correction would have changed goes into its variance.
     """
     kept = run_pass(grid, timing, baseline, clusters, errors, detrend=False, lagged_outcome=lagged_outcome)
-    growth = growth_variance(kept)
     counts = outcome_steps(grid, timing).counts
     median = float(np.median(counts[counts > 0]))
     if median < FEWEST_TO_CORRECT:
         naive = kept.dynamics.uncorrected[[RHO, BETA]]
         doubt = np.diag((kept.pair - naive) ** 2)
         covariance = kept.dynamics.uncorrected_covariance[np.ix_([RHO, BETA], [RHO, BETA])]
-        return Average(kept, None, 1.0, naive, covariance + doubt, growth, corrected=False)
+        return _combined(kept, None, 1.0, naive, covariance + doubt, corrected=False)
     removed = None
     if median >= FEWEST_TO_DETREND:
         removed = run_pass(grid, timing, baseline, clusters, errors, detrend=True, lagged_outcome=lagged_outcome)
@@ -156,7 +168,7 @@ def average_effect(
         covariance = kept.influence.T @ kept.influence
         if not kept.dynamics.converged:
             covariance += np.diag((kept.pair - kept.dynamics.uncorrected[[RHO, BETA]]) ** 2)
-        return Average(kept, None, 1.0, kept.pair, covariance, growth, corrected=True)
+        return _combined(kept, None, 1.0, kept.pair, covariance, corrected=True)
     apart = kept.pair - removed.pair
     contrast = kept.influence - removed.influence
     spread = contrast.T @ contrast
@@ -169,7 +181,14 @@ def average_effect(
         + weight * (1.0 - weight) * np.outer(apart, apart)
     )
     pair = weight * kept.pair + (1.0 - weight) * removed.pair
-    return Average(kept, removed, weight, pair, covariance, growth, corrected=True)
+    return _combined(kept, removed, weight, pair, covariance, corrected=True)
+
+
+def _combined(
+    kept: Pass, removed: Pass | None, weight: float, pair: Floats, covariance: Floats, *, corrected: bool
+) -> Average:
+    growth = growth_variance(kept.moments, pair)
+    return Average(kept, removed, weight, pair, covariance, growth, corrected)
 
 
 def combine_dynamics(average: Average) -> Dynamics:

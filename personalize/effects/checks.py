@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from features import outliers
 from features.errors import NotEnoughData, OptionError, check_level, check_seed, listed
 from features.panel import Panel
-from personalize.effects.adjusted import Errors
+from personalize.effects.adjusted import KAPPA0, PHI, Errors
 from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average
 from personalize.effects.transitions import Grid, Transitions
 
 LEVEL_OF_TEST = 0.05
+TRENDS_SHOWN = 2.0 / float(chi2.ppf(0.95, 2))  # weight of the average with trends where the difference has p = .05
 LOWEST_RELIABILITY = 0.3
 FEWEST_WITH_STEPS = 10
 TYPICAL_RELIABILITY = 0.95  # of a total score; only for the note on what a correction would change
@@ -56,6 +58,29 @@ def named_moderators(table: pd.DataFrame, names: Sequence[str] | None) -> pd.Dat
             "Columns of the therapists table are called therapist_ and their name."
         )
     return table[list(dict.fromkeys(names))]
+
+
+def without_therapists(
+    panel: Panel, table: pd.DataFrame, names: Sequence[str] | None, notes: list[str]
+) -> pd.DataFrame:
+    """Moderators without those that are the same in all patients of a therapist, where therapists are few.
+
+    Below `FEWEST_CLUSTERS` therapists such a column tells therapists apart, and what they differ in by chance would
+    pass for something that intake predicts. Columns that were named beforehand stay, with a note.
+    """
+    treated = panel.therapist_index >= 0
+    if not 1 < panel.n_therapists < FEWEST_CLUSTERS or not len(table.columns):
+        return table
+    within = table[treated].groupby(panel.therapist_index[treated]).nunique(dropna=False)
+    shared = [str(name) for name in table.columns[(within <= 1).all(axis=0)]]
+    if len(within) == treated.sum() or not shared:
+        return table
+    what = f"the same in all patients of a therapist, and there are {panel.n_therapists} therapists"
+    if names is not None:
+        notes.append(f"{listed(shared)}: {what}; what these say of the effect may be the therapists' own differences.")
+        return table
+    notes.append(f"Not used as moderators: {listed(shared, 40)} ({what}).")
+    return table.drop(columns=shared)
 
 
 def panel(panel: Panel) -> None:
@@ -251,7 +276,19 @@ def short(panel: Panel, average: Average, is_short: bool, notes: list[str]) -> N
             "The short-panel correction had no admissible solution; a one-step correction is used and the interval "
             "widened by its size."
         )
-    if average.removed is not None and average.weight_kept < 0.5:
+    dynamics = average.kept.dynamics
+    if not is_short and not dynamics.estimated[KAPPA0]:
         notes.append(
-            "Patients follow trends of their own: the average rests mostly on the estimate that takes them out."
+            "Feedback of the outcome on the alliance could not be estimated (too few steps with the outcomes before a "
+            "rating) and counts as none; where there is some, the average is biased."
+        )
+    elif not is_short and not dynamics.estimated[PHI]:
+        notes.append(
+            "Two neighbouring sessions seldom both have a rating of the alliance: its memory from one session to the "
+            "next counts as none in the short-panel correction."
+        )
+    if average.removed is not None and average.weight_kept < TRENDS_SHOWN:
+        notes.append(
+            "The estimates with and without individual trends differ (p < .05): patients follow trends of their own, "
+            "or noise changes over treatment. The average rests mostly on the estimate that takes trends out."
         )

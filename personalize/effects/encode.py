@@ -22,7 +22,8 @@ class EncodedColumn:
     ----------
     name : str
     centre, scale : float
-        Mean and SD of the known values; a missing value is put at the mean.
+        Mean and SD of the known values; a missing value is put at the mean. 0 and 1 where there are more than two
+        categories.
     levels : tuple of str
         Categories with an indicator of their own; empty for numbers.
     flag : bool
@@ -65,7 +66,8 @@ class Encoding:
             missing = raw.isna().to_numpy(dtype=bool)
             if c.levels:
                 text = raw.astype(object).map(_level).to_numpy(dtype=object)
-                out += [(text == level).astype(float) for level in c.levels]
+                shown = [((text == level) - c.centre) / c.scale for level in c.levels]
+                out += [np.where(missing, 0.0, one) for one in shown]
             else:
                 values = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
                 missing = np.isnan(values)
@@ -88,9 +90,9 @@ class Encoding:
 def learn_encoding(table: pd.DataFrame) -> Encoding:
     """Decide how each intake column is encoded.
 
-    Numbers and booleans are standardised; other columns become indicators of their levels with at least `FEWEST`
-    patients (all but the most frequent one). Constant columns, and columns known for fewer than `FEWEST` patients,
-    are left out and named.
+    Numbers, booleans and columns of two categories are standardised; other columns become indicators of their levels
+    with at least `FEWEST` patients (all but the most frequent one). Constant columns, and columns known for fewer than
+    `FEWEST` patients, are left out and named.
     """
     columns: list[EncodedColumn] = []
     left_out: list[str] = []
@@ -113,7 +115,11 @@ def learn_encoding(table: pd.DataFrame) -> Encoding:
             if not levels:
                 left_out.append(str(name))
                 continue
-            columns.append(EncodedColumn(str(name), 0.0, 1.0, levels, flag))
+            centre, scale = 0.0, 1.0
+            if len(counts) == 2:  # as the same column in 0 and 1 would be
+                share = float(counts.iloc[1] / counts.sum())
+                centre, scale = share, float(np.sqrt(share * (1 - share)))
+            columns.append(EncodedColumn(str(name), centre, scale, levels, flag))
     return Encoding(tuple(columns), tuple(left_out))
 
 

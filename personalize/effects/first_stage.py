@@ -84,12 +84,16 @@ def first_stage(
     notes = [] if notes is None else notes
     intake = intake_matrix(panel)
     chosen = checks.named_moderators(baseline_table(panel), moderators)
+    chosen = checks.without_therapists(panel, chosen, moderators, notes)
     encoding = learn_encoding(chosen)
     x = encoding.matrix(chosen)
     if moderators is not None:
         notes.append(f"Moderators were named beforehand: {listed(chosen.columns, 40)}; no other column was tried.")
-    if moderators is not None and encoding.left_out:
-        notes.append(f"Moderators left out, constant or known for too few patients: {listed(encoding.left_out)}.")
+    if encoding.left_out:
+        notes.append(
+            "Not used as moderators (constant, dates, known for too few patients, or no category with enough of them): "
+            f"{listed(encoding.left_out, 40)}."
+        )
     grid = lay_grid(panel)
     steps = outcome_steps(grid, panel.timing).at_least(FEWEST_STEPS)
     still = checks.transitions(panel, grid, steps, notes)
@@ -100,8 +104,9 @@ def first_stage(
     short = float(np.median(steps.counts[steps.counts > 0])) < FEWEST_TO_CORRECT
     checks.short(panel, average, short, notes)
 
-    # own slopes with individual trends shrunken by their own variance
-    penalty = 1.0 / max(average.growth_variance / max(dynamics.noise, 1e-300), 1e-10)
+    # own slopes with individual trends shrunken by their own variance; the less, the clearer it is that trends go with
+    # the alliance (shrinkage takes them for unrelated to it)
+    penalty = average.weight_kept / max(average.growth_variance / max(dynamics.noise, 1e-300), 1e-10)
     m = moments(steps, intake, projection(steps, detrend=True, penalty=penalty))
     slopes = own_slopes(m, dynamics, errors, corrected=average.corrected)
     idle = still[slopes.who]

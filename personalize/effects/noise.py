@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
@@ -11,12 +12,17 @@ from personalize.effects.transitions import Floats
 from personalize.effects.within import Moments, by_step
 
 MEMORY = 2  # lags over which what is left of persistence is looked for
-SMALLEST_SPREAD = 1e-8  # within-patient sum of squares of the alliance below which there is no slope
+SMALLEST_SPREAD = 1e-9  # of the largest: sum of squares of a patient's alliance below which there is no slope
 FEWEST_PATIENTS = 20  # below this all patients have the same noise
 FEWEST_FREEDOM = 2.0  # below this a patient's residuals say nothing
 FEWEST_PRIOR = 2.0  # d₀ is no smaller: outcomes that hardly move for a while do not make a slope certain
 NO_SURPLUS = 1e-6  # variance of log noise that is none
 SMALLEST_NOISE = 1e-3  # of the median; nobody's log variance runs away
+
+
+def moves(spread: Floats) -> NDArray[np.bool_]:
+    """Whose alliance moves within treatment; ``spread`` is the sum of squares, shape (k,)."""
+    return np.asarray(spread > SMALLEST_SPREAD * spread.max(initial=0.0))
 
 
 def working_noise(m: Moments, working: Floats) -> tuple[float, Floats, Floats]:
@@ -42,7 +48,7 @@ def working_noise(m: Moments, working: Floats) -> tuple[float, Floats, Floats]:
     within, weights = m.within, np.array([-working[RHO], -working[BETA], 1.0])
     alliance, left = within.transform(np.column_stack([m.residual[:, 1], m.residual @ weights])).T
     spread = m.cross[:, 1, 1]
-    safe = np.where(spread > SMALLEST_SPREAD, spread, 1.0)
+    safe = np.where(moves(spread), spread, 1.0)
     counts = np.bincount(within.group).astype(float)
     by_lag = [_paired(m, alliance, left, lag) for lag in range(MEMORY + 1)]
     # E[r̃_t r̃_s] = γ(t − s) − Var(mean of the patient's r): solved for γ
@@ -59,8 +65,10 @@ def working_noise(m: Moments, working: Floats) -> tuple[float, Floats, Floats]:
     freedom = within.trace + 1.0 - counts * (np.concatenate([[1.0], memory]) @ share)
     along = within.sums(alliance * left)
     along = along - within.trace * along.sum() / max(within.trace.sum(), 1e-12)  # its mean is bias, not heterogeneity
-    table = np.array([[freedom.sum() - m.nuisance, spread.sum()], [inflation @ spread, spread @ spread]])
-    moments = np.array([left @ left, along @ along])
+    unit = max(spread.sum(), 1e-300) / max(within.trace.sum(), 1.0)  # so that the data's units do not matter
+    scaled = spread / unit
+    table = np.array([[freedom.sum() - m.nuisance, scaled.sum()], [inflation @ scaled, scaled @ scaled]])
+    moments = np.array([left @ left, along @ along / unit])
     noise, varies = np.linalg.solve(table, moments) if np.linalg.cond(table) < 1e12 else (0.0, -1.0)
     if varies < 0 or noise <= 0:
         noise = moments[0] / max(table[0, 0], 1.0)
@@ -87,7 +95,7 @@ def own_noise(m: Moments, working: Floats, inflation: Floats, freedom: Floats) -
     total = np.einsum("i,kij,j->k", weights, m.cross, weights)
     spread = m.cross[:, 1, 1]
     along = m.cross[:, 1, 2] - working[RHO] * m.cross[:, 1, 0]
-    moving = spread > SMALLEST_SPREAD
+    moving = moves(spread)
     left = np.maximum(total - np.where(moving, along**2 / np.where(moving, spread, 1.0), 0.0), 0.0)
     d = freedom - np.where(moving, inflation, 0.0)
     ok = (d >= FEWEST_FREEDOM) & (left > 0)

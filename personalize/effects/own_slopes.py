@@ -10,10 +10,11 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from personalize.effects.adjusted import BETA, RHO, Dynamics, Errors, impulse
-from personalize.effects.noise import SMALLEST_SPREAD, own_noise, working_noise
+from personalize.effects.noise import moves, own_noise, working_noise
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.within import Moments, by_step
 
+TINY = 1e-300
 BLOCK = 2_000_000  # numbers held at once in `feedback_variance`
 
 
@@ -71,16 +72,16 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     """
     theta = dynamics.theta if corrected else dynamics.uncorrected
     spread = m.cross[:, 1, 1]
-    moving = spread > SMALLEST_SPREAD
+    moving = moves(spread)
     safe = np.where(moving, spread, 1.0)
     trace = m.within.trace
-    reliability = 1.0 - errors.alliance**2 * trace[moving].sum() / max(spread[moving].sum(), SMALLEST_SPREAD)
+    reliability = 1.0 - errors.alliance**2 * trace[moving].sum() / max(spread[moving].sum(), TINY)
     working = working_theta(m, lagged_outcome=bool(theta[RHO]))
     slope = (m.cross[:, 1, 2] - working[RHO] * m.cross[:, 1, 0]) / safe
     noise, inflation, freedom = working_noise(m, working)
     if corrected:
-        per_freedom = spread[moving].sum() / max(trace[moving].sum(), SMALLEST_SPREAD)
-        expected = np.maximum(trace * per_freedom, SMALLEST_SPREAD)
+        per_freedom = spread[moving].sum() / max(trace[moving].sum(), TINY)
+        expected = np.maximum(trace * per_freedom, TINY)
         slope = slope - _lean(m, dynamics, working[RHO]) / expected
         fed_back = feedback_variance(m, dynamics) / (max(noise, 1e-12) * expected)
         inflation = np.maximum(inflation + np.clip(fed_back, -0.5, 0.5), 0.25)
@@ -96,7 +97,7 @@ def working_theta(m: Moments, *, lagged_outcome: bool) -> Floats:
     theta = np.zeros(5)
     if lagged_outcome:
         theta[[RHO, BETA]] = np.linalg.lstsq(total[:2, :2], total[:2, 2], rcond=None)[0]
-    elif total[1, 1] > SMALLEST_SPREAD:
+    elif total[1, 1] > 0:
         theta[BETA] = total[1, 2] / total[1, 1]
     return theta
 

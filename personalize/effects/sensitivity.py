@@ -17,6 +17,11 @@ from personalize.effects.transitions import Floats, Grid, Transitions, lay_grid,
 from personalize.effects.within import Moments, moments, projection
 
 CENTRINGS = ("person mean", "first session", "mean so far")
+POOLED = {  # by whether the lagged outcome is in the equation
+    True: "pooled over patients: stable differences in the outcome pass for persistence and take most of the effect; "
+    "no rival of the average",
+    False: "pooled over patients: stable differences in the outcome are left to intake and the reference",
+}
 CORRECTIONS = ("none", "half-panel jackknife", "adjusted score")
 
 
@@ -53,7 +58,7 @@ def grid(panel: Panel, x: Floats, clusters: NDArray[np.intp], errors: Errors, le
     for centring, lagged in product(CENTRINGS[1:], (True, False)):
         labels = {"centring": centring, "detrend": "none", "lag": 1}
         found = _pooled(laid, panel.timing, x, clusters, centring, lagged=lagged)
-        rows.append(_row(labels, "none", lagged, found, "", level))
+        rows.append(_row(labels, "none", lagged, found, POOLED[lagged], level))
     table = pd.DataFrame(rows)
     table["default"] = (
         (table["centring"] == "person mean")

@@ -25,7 +25,7 @@ class Transitions:
     position : int array of shape (n,)
         Steps since the patient's first session; two transitions are neighbours where it differs by one.
     session : float array of shape (n,)
-        Session number at the start of the step.
+        Session number at the start of the step, counted so that the panel begins with 1.
     response : array of shape (n,)
         For the outcome equation the outcome at the end of the step; for the alliance equation the alliance at its end.
     regressors : array of shape (n, n_regressors)
@@ -149,13 +149,18 @@ def outcome_steps(grid: Grid, timing: str, *, lag: int = 1) -> Transitions:
     return _collect(grid, grid.outcome[:, 1:], [grid.outcome[:, :-1], alliance], extra, shift=0)
 
 
-def alliance_steps(grid: Grid, timing: str) -> Transitions:
-    """Transitions of the alliance: rating at t on the rating before and on the outcomes since and before that."""
+def alliance_steps(grid: Grid, timing: str, *, memory: bool = True) -> Transitions:
+    """Transitions of the alliance: rating at t on the rating before and on the outcomes since and before that.
+
+    Without ``memory`` the rating before is not asked for and stands as zero: for alliances that are rated every second
+    or third session only, where no two ratings are neighbours.
+    """
     a, y = grid.alliance, grid.outcome
+    before = a if memory else np.zeros_like(a)
     if timing == "after":  # y[t-1], a[t-1], y[t], a[t]
-        return _collect(grid, a[:, 1:], [a[:, :-1], y[:, 1:], y[:, :-1]], grid.covariates[:, 1:], shift=1)
+        return _collect(grid, a[:, 1:], [before[:, :-1], y[:, 1:], y[:, :-1]], grid.covariates[:, 1:], shift=1)
     # a[t-1], y[t-1], a[t] and before them y[t-2]
-    return _collect(grid, a[:, 2:], [a[:, 1:-1], y[:, 1:-1], y[:, :-2]], grid.covariates[:, 2:], shift=1)
+    return _collect(grid, a[:, 2:], [before[:, 1:-1], y[:, 1:-1], y[:, :-2]], grid.covariates[:, 2:], shift=1)
 
 
 def _shift(values: Floats, by: int) -> Floats:
@@ -175,7 +180,7 @@ def _collect(grid: Grid, response: Floats, regressors: list[Floats], extra: Floa
     return Transitions(
         patient=patient,
         position=position,
-        session=grid.first[patient] + grid.gap * (position + shift),
+        session=grid.first[patient] - np.nanmin(grid.first) + 1 + grid.gap * (position + shift),
         response=response[usable],
         regressors=np.column_stack([values[usable] for values in regressors]),
         covariates=extra[usable],

@@ -19,6 +19,7 @@ from personalize.explain.verdicts import verdicts
 Floats = NDArray[np.float64]
 
 CHUNK = 64  # draws ranked at a time
+TOP_FIFTH = 0.2  # the share of the effect's own p_top_fifth
 NOT_SHOWN = "the test of heterogeneity does not show that patients differ, so they are not ranked"
 NOT_TESTED = "there are too few data to test whether patients differ, so they are not ranked"
 
@@ -111,10 +112,10 @@ def hinge(
     memory = own.memory
     out["benefit_long_run"] = direction * delta * estimate / (1 - memory) if memory < 1 else np.nan
     known = np.isfinite(estimate)
-    out["p_benefit"] = np.where(known, (benefit > 0).mean(axis=0), np.nan)
+    out["p_benefit"] = np.where(known, own.above if direction > 0 else 1.0 - own.above, np.nan)
     _reliable(out, benefit, known, panel)
     detected = bool(effect.heterogeneity_["detected"])
-    p_top = top_probability(benefit[:, known], top)
+    p_top = _top(effect, own, benefit, known, top, same_shift=sd == "pooled" or shift is not None)
     untested = not np.isfinite(float(effect.heterogeneity_.get("p_value", 0.0)))
     _ranking(out, p_top, known, NOT_TESTED if untested else "" if detected else NOT_SHOWN)
     _own_data(out, own)
@@ -134,6 +135,21 @@ def hinge(
     out["reason"] = table["reason"].fillna("").astype(str).to_numpy() if "reason" in table else ""
     out.attrs.update({"top": top, "sessions": sessions, "level": level, "sd": sd, "state_sd": float(effect.state_sd_)})
     return out
+
+
+def _top(
+    effect: Any, own: PatientEffects, benefit: Floats, known: NDArray[np.bool_], top: float, *, same_shift: bool
+) -> Floats:
+    """Probability of each known patient to be among the share ``top``: the effect's own where it asked the same.
+
+    With the same shift for everybody, and the patients of the fit, benefit ranks as the effect does: one probability,
+    not two that differ by the luck of their draws.
+    """
+    stated = own.table.get("p_top_fifth", pd.Series(np.nan, own.table.index)).to_numpy(dtype=float)[known]
+    same = same_shift and top == TOP_FIFTH and not own.new.any() and len(own.table) == len(effect.effects_)
+    if same and np.isfinite(stated).all():
+        return np.asarray(stated)
+    return top_probability(benefit[:, known], top)
 
 
 def top_probability(benefit: Floats, top: float) -> Floats:

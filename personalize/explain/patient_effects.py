@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from features.errors import NotFitted, PanelError
 from features.panel import Panel
@@ -16,7 +17,7 @@ Floats = NDArray[np.float64]
 
 MOST_DRAWN = 5_000_000  # effects drawn at a time: 1,000 draws of 5,000 patients
 NEW = "not in the fit: from intake alone"
-DRAWS = (200, 1000)  # fewest and most draws
+DRAWS = (200, 4000)  # fewest and most draws
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class PatientEffects:
         ``effects_`` of the estimator; for new patients what intake alone says (``own_shift`` 0, no transitions).
     draws : array of shape (n_draws, n_patients)
         Joint posterior draws of the effects, outcome points per alliance point. NaN: nothing can be said.
+    above : array of shape (n_patients,)
+        Probability that the effect is above zero.
     persistence : array of shape (n_draws,)
         How much of an outcome deviation is carried to the next session, drawn jointly.
     memory : float
@@ -39,6 +42,7 @@ class PatientEffects:
 
     table: pd.DataFrame
     draws: Floats
+    above: Floats
     persistence: Floats
     memory: float
     new: NDArray[np.bool_]
@@ -68,10 +72,13 @@ def patient_effects(effect: Any, panel: Panel, *, random_state: int = 0) -> Pati
     drawn, persistence = effect.draws(n_draws, random_state)
     draws = np.full((len(persistence), panel.n_patients), np.nan)
     draws[:, ~new] = drawn[:, place[~new]]
+    above = np.full(panel.n_patients, np.nan)
+    above[~new] = effect.probability_above_zero()[place[~new]]
     table = effects.reindex(panel.patient_ids)
     if new.any():
         table, draws = _with_new(effect, panel, table, draws, new, random_state)
-    return PatientEffects(table, draws, np.asarray(persistence), float(effect.persistence_["estimate"]), new)
+        above[new] = ndtr((table["estimate"] / table["sd"]).to_numpy(dtype=float)[new])
+    return PatientEffects(table, draws, above, np.asarray(persistence), float(effect.persistence_["estimate"]), new)
 
 
 def _with_new(

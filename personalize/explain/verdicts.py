@@ -36,7 +36,8 @@ def meanings(alliance: str) -> dict[str, str]:
         HARMED: f"A worse outcome is at least {likely} probable.",
         FEW: f"No other verdict holds, with fewer than {FEWEST_TRANSITIONS} usable steps from session to session.",
         UNCERTAIN: "No other verdict holds.",
-        ALIKE: "Patients are not shown to differ, so the average is the best estimate for everybody.",
+        ALIKE: "Patients are not shown to differ: the estimates spread around the average as far as differences cannot "
+        "be excluded, and nobody should be picked by them.",
     }
 
 

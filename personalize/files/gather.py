@@ -25,6 +25,7 @@ from personalize.files.wide import WideColumns, find_wide, guess_wide
 Source = str | Path | pd.DataFrame
 Sheets = str | int | Mapping[str, str | int] | None
 ROLES = ("sessions", "patients", "therapists")
+Absent = Literal["error", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def gather(
     sheet: Sheets,
     date_format: str | None,
     missing_codes: Codes | Mapping[str, Codes],
+    leave_out: Sequence[str] = (),
+    absent: Absent = "error",
 ) -> Gathered:
     """Read, reshape and align the files; `personalize.files.read_panel` documents the options."""
     check_option("layout", layout, ("long", "wide"))
@@ -85,6 +88,7 @@ def gather(
     tables["sessions"] = main
     if own is not None:
         tables["patients"] = _joined(own, tables.get("patients"), columns, notes)
+    tables |= _lighter(tables, columns, leave_out, absent, notes)
     frames = {key: table.categories((columns.patient, str(columns.therapist))) for key, table in tables.items()}
     frames["sessions"] = _dated(main.frame, main.name, columns.time, date_format)
     for column in (columns.patient, columns.therapist, columns.episode):
@@ -98,6 +102,29 @@ def gather(
         {name: codes for name, codes in main.value_labels.items() if name in columns.scores},
         notes,
     )
+
+
+def _lighter(
+    tables: Mapping[str, Table], columns: Columns, leave_out: Sequence[str], absent: Absent, notes: list[str]
+) -> dict[str, Table]:
+    """The patients and therapists tables without the columns that are not to be used."""
+    described = {key: table for key, table in tables.items() if key != "sessions"}
+    there = {str(name) for table in described.values() for name in table.frame.columns}
+    roles = [name for name in leave_out if name in (columns.patient, columns.therapist, columns.episode)]
+    if roles:
+        raise OptionError(
+            f"leave_out: {listed(roles)} plays a role; to have no therapists pass Columns(therapist=None)."
+        )
+    unknown = [name for name in leave_out if name not in there]
+    if unknown and absent == "error":
+        raise OptionError(
+            f"leave_out: no patients or therapists table has a column {listed(unknown)}; there is "
+            f"{listed(sorted(there), 30) or 'no such table'}."
+        )
+    gone = [name for name in leave_out if name in there]
+    if gone:
+        notes.append(f"Left out as asked: {listed(gone, 30)}.")
+    return {key: table.with_frame(table.frame.drop(columns=gone, errors="ignore")) for key, table in described.items()}
 
 
 def _read(sources: Mapping[str, Source | None], sheet: Sheets, options: ReadOptions) -> dict[str, Table]:

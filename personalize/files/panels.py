@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from features import Columns, Panel
+from features.errors import check_option, listed
 from features.measures import Better, Measure
 from features.panel import Timing
-from personalize.files.gather import Sheets, Source, gather
+from personalize.files.gather import Absent, Gathered, Sheets, Source, gather
 from personalize.files.options import ReadOptions
 
 
@@ -33,6 +35,8 @@ def read_panel(
     delimiter: str | None = None,
     decimal: str = ".",
     encoding: str | None = None,
+    leave_out: Sequence[str] = (),
+    absent: Absent = "error",
 ) -> Panel:
     """Read session data, patients and therapists from files into a `Panel`.
 
@@ -67,6 +71,12 @@ def read_panel(
         How the dates of ``columns.time`` are written where not as year-month-day, such as ``"%d.%m.%Y"``.
     delimiter, decimal, encoding
         Of text files, as in `read_table`.
+    leave_out : sequence of str
+        Columns of the patients and therapists tables that are neither used nor kept, such as names and remarks.
+    absent : {"error", "unknown"}
+        What to do where no table has the therapist column, or a column that ``missing_codes`` or ``leave_out`` names:
+        refuse, or go on without and say so in ``panel.notes`` (new patients need not have all that the analysed ones
+        had).
 
     Returns
     -------
@@ -101,7 +111,12 @@ def read_panel(
         sheet=sheet,
         date_format=date_format,
         missing_codes=missing_codes,
+        leave_out=leave_out,
+        absent=absent,
     )
+    check_option("absent", absent, ("error", "unknown"))
+    if absent == "unknown":
+        columns, missing_codes = _there(tables, columns, missing_codes)
     panel = Panel(
         tables.sessions,
         tables.patients,
@@ -118,3 +133,23 @@ def read_panel(
     )
     panel.notes[:0] = tables.notes
     return panel
+
+
+Codes = Sequence[float | str] | Mapping[str, Sequence[float | str]]
+
+
+def _there(tables: Gathered, columns: Columns, missing_codes: Codes) -> tuple[Columns, Codes]:
+    """Roles and missing codes without those of columns that no table has; what was left out goes into the notes."""
+    frames = [frame for frame in (tables.sessions, tables.patients) if frame is not None]
+    there = {str(name) for frame in frames for name in frame.columns}
+    if tables.therapists is not None:
+        there |= set(map(str, tables.therapists.columns))
+    elif columns.therapist is not None and columns.therapist not in there:
+        tables.notes.append(f"No table has the therapist column {columns.therapist!r}: therapists count as unknown.")
+        columns = replace(columns, therapist=None)
+    if isinstance(missing_codes, Mapping):
+        gone = [name for name in missing_codes if name not in there]
+        if gone:
+            tables.notes.append(f"Missing codes of {listed(gone)} were not needed: no table has the column.")
+        missing_codes = {name: codes for name, codes in missing_codes.items() if name not in gone}
+    return columns, missing_codes

@@ -20,16 +20,17 @@ _HEAD = Template("""\
 # The figures are associations within patients over time. They are effects only if nothing that changes within a patient
 # moves both series.
 
-d <- read.csv("panel.csv", check.names = FALSE, na.strings = "", stringsAsFactors = FALSE)
-d$$id <- as.character(d[[$patient]])
-d$$session <- d[[$session]]
+# read as text, so that the identifiers "017" and "17" stay two
+d <- read.csv("panel.csv", check.names = FALSE, na.strings = "", colClasses = "character")
+d$$id <- d[[$patient]]
+d$$session <- as.numeric(d[[$session]])
 d$$time <- as.numeric(d[[$time]])
 d$$y <- as.numeric(d[[$outcome_r]])
 d <- d[order(d$$id, d$$session), ]
 """)
 
 _THERAPIST = Template("""\
-d$$therapist <- as.character(d[[$therapist]])
+d$$therapist <- d[[$therapist]]
 d$$therapist[is.na(d$$therapist)] <- paste0("none of ", d$$id[is.na(d$$therapist)])
 """)
 

@@ -44,9 +44,14 @@ def typed(values: Any, decimal: str = ".") -> pd.Series:
         return pd.Series(float("nan"), index=range(len(values)), dtype=float)
     if _all(values, _WHOLE if gaps == 0 else _EXACT):
         return _series(pc.cast(values, pa.int64()))
-    numbers = pc.replace_substring(values, ",", ".") if decimal == "," and _all(values, _COMMA) else values
-    if _all(numbers, _NUMBER):
-        return _series(pc.cast(numbers, pa.float64()))
+    if decimal == ",":
+        written = pc.match_substring_regex(values, pattern=_COMMA)
+        if (
+            2 * (pc.sum(written).as_py() or 0) > len(values) - gaps
+        ):  # numbers, perhaps with a word for missing among them
+            values = pc.if_else(written, pc.replace_substring(values, ",", "."), values)
+    if _all(values, _NUMBER):
+        return _series(pc.cast(values, pa.float64()))
     if gaps == 0 and _all(values, _TRUTH):
         return _series(pc.equal(pc.utf8_lower(values), "true"))
     return _series(values)

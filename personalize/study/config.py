@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from features import Columns, Panel
 from features.errors import OptionError, check_level, check_seed
@@ -14,7 +14,7 @@ from personalize.check import CheckReport, check_files
 from personalize.effects.checks import named_moderators
 from personalize.effects.intake import baseline_table
 from personalize.files import read_panel
-from personalize.study.schema import KEYS
+from personalize.study.schema import ALL_SCORES, KEYS
 
 READING = (
     "missing_codes",
@@ -29,6 +29,7 @@ READING = (
     "decimal",
     "encoding",
     "episodes",
+    "leave_out",
 )  # keys of [data] that are arguments of `read_panel` under the same name
 
 
@@ -87,15 +88,15 @@ class Study:
         named = {role: self.values["data"][role] for role in ("sessions", "patients", "therapists")}
         return {role: Path(path) for role, path in named.items() if path is not None}
 
-    def read(self) -> Panel:
-        """Read the study's files into a panel.
+    def read(self, *, absent: Literal["error", "unknown"] = "error") -> Panel:
+        """Read the study's files into a panel; ``absent`` as in `personalize.files.read_panel`.
 
         Raises
         ------
         OptionError, FileError, PanelError
             As `personalize.files.read_panel`.
         """
-        return read_panel(self._sessions(), **self._reading())
+        return read_panel(self._sessions(), **self._reading(), absent=absent)
 
     def check(self) -> CheckReport:
         """Check the study's files without fitting anything."""
@@ -120,6 +121,8 @@ class Study:
     def _reading(self) -> dict[str, Any]:
         data = self.values["data"]
         given = {name: data[name] for name in READING if data[name] is not None}
+        if isinstance(data["missing_codes"], Mapping):
+            given["missing_codes"] = _codes_by_column(data["missing_codes"], self.columns.scores)
         return {
             "patients": self.files.get("patients"),
             "therapists": self.files.get("therapists"),
@@ -155,6 +158,13 @@ class Study:
             section: {name: _plain(value) for name, value in own.items() if value is not None}
             for section, own in self.values.items()
         }
+
+
+def _codes_by_column(codes: Mapping[str, tuple[Any, ...]], scores: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """Missing codes with those for all session scores put under each score's own name."""
+    general = tuple(codes.get(ALL_SCORES, ()))
+    named = {name: tuple(own) for name, own in codes.items() if name != ALL_SCORES}
+    return named | {name: (*general, *named.get(name, ())) for name in scores if general or name in named}
 
 
 def defaults() -> dict[str, dict[str, Any]]:

@@ -67,7 +67,7 @@ def new_panel(results: Results, given: Mapping[str, Any]) -> Panel:
     study = new_study(results, given)
     if study.files.get("sessions") is None:
         return _without_sessions(study)
-    return study.read()
+    return study.read(absent="unknown")
 
 
 def new_study(results: Results, given: Mapping[str, Any]) -> Study:
@@ -169,4 +169,5 @@ def _without_sessions(study: Study) -> Panel:
     if columns.episode is not None:
         names.append(columns.episode)
     options = study._reading() | {"layout": "long", "wide": None, "intake": None}
-    return read_panel(pd.DataFrame({name: pd.Series(dtype=float) for name in names}), **options)
+    empty = pd.DataFrame({name: pd.Series(dtype=float) for name in names})
+    return read_panel(empty, **options, absent="unknown")

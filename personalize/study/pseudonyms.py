@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 
 from features import Panel
+from features.errors import listed
+from features.intake import names_or_remarks
 from personalize.study.panel_store import panel_tables, rebuilt
 
 
 def pseudonymised(panel: Panel, seed: int) -> tuple[Panel, pd.DataFrame]:
     """Give patients and therapists new names: ``P001``, ``T01``, ..., in an order drawn from the seed.
+
+    Text of which most values occur once (names, remarks) is left out, and noted.
 
     Returns
     -------
@@ -34,8 +38,18 @@ def pseudonymised(panel: Panel, seed: int) -> tuple[Panel, pd.DataFrame]:
         own = str(columns.therapist)
         for name in ("patients", "therapists"):
             tables[name] = tables[name].assign(**{own: tables[name][own].map(therapists).astype(object)})
+    named: list[str] = []
+    for role in ("patients", "therapists"):
+        table = tables.get(role, pd.DataFrame())
+        described = [name for name in table.columns if name not in (columns.patient, columns.therapist)]
+        found = [str(name) for name in described if names_or_remarks(table[name])]
+        if found:
+            tables[role] = table.drop(columns=found)
+            named += found
     new = rebuilt(panel, tables)
     new.notes = [_renamed(note, {**therapists, **patients}) for note in panel.notes]
+    if named:
+        new.notes.append(f"Left out under pseudonyms, as names or free text: {listed(named, 30)}.")
     rows = [("patient", str(old), name) for old, name in patients.items()]
     rows += [("therapist", str(old), name) for old, name in therapists.items()]
     return new, pd.DataFrame(rows, columns=["role", "identifier", "pseudonym"])

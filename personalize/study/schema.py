@@ -53,6 +53,8 @@ class Key:
         return self.kind in ("list", "codes", "measures", "table")
 
 
+ALL_SCORES = "*"  # in missing_codes by column: every session score
+
 SECTIONS = {
     "": "",
     "data": "The files, and how they are written.",
@@ -74,7 +76,8 @@ KEYS: tuple[Key, ...] = (
         "data",
         "missing_codes",
         "codes",
-        "Values that mark a missing score, such as -9 or 99, for all session scores; or wai=9 for one column.",
+        "Values that mark a missing score, such as -9 or 99, for all session scores; or wai=9 for one column of any "
+        "table.",
         "--missing-code",
         (),
         metavar="CODE or COLUMN=CODE",
@@ -115,6 +118,14 @@ KEYS: tuple[Key, ...] = (
         ("ended", "missing"),
     ),
     Key("data", "intake", "list", "Columns of the sessions table that describe the patient at intake.", "--intake"),
+    Key(
+        "data",
+        "leave_out",
+        "list",
+        "Columns of the patients and therapists tables that are neither used nor written, such as names and remarks.",
+        "--leave-out",
+        (),
+    ),
     Key("data", "sheet", "text", "Sheet of an Excel workbook that holds the sessions.", "--sheet"),
     Key(
         "data",

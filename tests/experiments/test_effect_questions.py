@@ -190,6 +190,18 @@ def test_a_strangers_alliance_is_nobodys_own():
     assert same.max() < 1.0
 
 
+def test_who_has_not_come_has_no_alliance_to_lend():
+    panel = simulate_clinic("constant", n_patients=30, random_state=1).panel
+    tables = panel_tables(panel)
+    gone = panel.patient_ids[[10, 29]].tolist()  # in the middle and at the end
+    tables["sessions"] = tables["sessions"][~tables["sessions"][panel.columns.patient].isin(gone)]
+    panel = rebuilt(panel, tables)
+    strange = forecast_value.with_strangers(panel, 0).alliance
+    who = panel.patient_index
+    lent = {tuple(np.round(panel.alliance[who == i], 9)[:3]) for i in np.unique(who)}
+    assert all(tuple(np.round(strange[who == i], 9)[:3]) in lent for i in np.unique(who))
+
+
 def test_gain_by_hand():
     panel = simulate_clinic(n_patients=40, random_state=1).panel
     index = pd.MultiIndex.from_product(

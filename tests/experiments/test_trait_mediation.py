@@ -13,6 +13,7 @@ from features.errors import NotEnoughData
 from personalize.effects.adjusted import Errors
 from personalize.effects.transitions import Grid
 from personalize.simulate import simulate_clinic
+from personalize.study.panel_store import panel_tables, rebuilt
 
 
 def grid_of(outcome, alliance) -> Grid:
@@ -80,6 +81,14 @@ def test_without_error_the_paths_are_least_squares(clinic):
     assert paths.outcome == pytest.approx(plain[-1])
     assert paths.direct == pytest.approx(plain[1:-1], abs=1e-6)
     assert paths.reliability == 1.0
+
+
+def test_a_session_may_be_rated_in_one_score_only(clinic):
+    tables, columns = panel_tables(clinic.panel), clinic.panel.columns
+    late = tables["sessions"][columns.session] > 8
+    tables["sessions"].loc[late, columns.alliance] = np.nan
+    levels = patient_levels(panel_dynamics(rebuilt(clinic.panel, tables)), 0)
+    assert np.isfinite(levels.adjusted(np.ones(int(levels.group.max()) + 1))).all()
 
 
 def test_taking_the_error_out_undoes_the_attenuation(clinic):

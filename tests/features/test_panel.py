@@ -197,7 +197,7 @@ def test_missing_codes_hold_for_scores_and_are_counted() -> None:
     assert panel.patients["age"].tolist() == [30, 40, 99]
     notes = " ".join(panel.notes)
     assert "2 values of 'phq9' set to missing (code -9, 99)" in notes
-    assert "column 'age' has 1 value such as 99; missing_codes=[...] is for the session scores" in notes
+    assert "column 'age' has 1 value such as 99; codes that name no column are for the session scores" in notes
 
 
 def test_missing_codes_by_column_reach_the_intake_table() -> None:

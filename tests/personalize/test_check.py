@@ -266,7 +266,7 @@ def test_warnings_a_data_manager_would_give() -> None:
         "1 value of 'phq9' not whole, although all others are (e.g. 7.25)",
         "'phq9' is named like the measure 'phq9' (0 to 27)",
         "33% of the ratings of 'wai' are missing",
-        "Intake column 'name' differs for every patient",
+        "Intake column 'name' differs for most patients: a name or free text? Leave it out: pass leave_out=['name']",
         "Intake column 'ward' is the same for everybody",
         "Intake column 'age' is text although most of its values are numbers",
         "Intake column 'bdi' is missing for 67% of the patients",

@@ -100,7 +100,15 @@ BAD_INPUT: dict[str, tuple[Maker, str]] = {
     "bad level": (lambda f: [table(f), *ROLES, "--level", "90"], "analysis.level"),
     "unknown moderator": (lambda f: [table(f), *ROLES, "--moderator", "shoe"], "no intake column is called 'shoe'"),
     "negative error": (lambda f: [table(f), *ROLES, "--alliance-sem", "-1"], "alliance.sem"),
-    "mixed codes": (lambda f: [table(f), *ROLES, "--missing-code", "-9", "--missing-code", "wai=9"], "not both"),
+    "code of a column that is not there": (
+        lambda f: [table(f), *ROLES, "--missing-code", "-9", "--missing-code", "wia=9"],
+        "no table has a column 'wia'",
+    ),
+    "column to leave out that is not there": (
+        lambda f: [table(f), *ROLES, "--leave-out", "remarks"],
+        "no patients or therapists table has a column 'remarks'",
+    ),
+    "decimal comma in a flag": (lambda f: [table(f), *ROLES, "--level", "0,9"], "is no number"),
     "code of no column": (lambda f: [table(f), *ROLES, "--missing-code", "oq=9"], "no table has a column"),
     "half a pattern": (lambda f: [table(f), *ROLES, "--layout", "wide", "--wide", "phq9"], "SCORE=PATTERN"),
     "one role twice": (lambda f: [table(f), "--outcome", "phq9", "--alliance", "phq9"], "two roles"),
@@ -159,6 +167,26 @@ def test_measures_lists_and_shows() -> None:
     assert "0 to 27" in one and "reliable change" in one and "sources" in one
     unknown = invoke("measures", "phq10")
     assert unknown.code == 2 and "is not in the registry" in unknown.err
+
+
+def test_missing_codes_for_all_scores_and_by_column_together(tmp_path: Path) -> None:
+    values = good_table()
+    values.loc[0, ["phq9", "wai"]] = -9
+    values.loc[1, "wai"] = 99
+    file = saved(tmp_path, values.to_csv(index=False))
+    told = invoke("check", file, *ROLES, "--missing-code", "-9", "--missing-code", "wai=99", "--json")
+    assert told.code == 0, told.err
+    notes = json.loads(told.out)["notes"]
+    assert any("1 value of 'phq9' set to missing (code -9)" in note for note in notes)
+    assert any("2 values of 'wai' set to missing (code -9, 99)" in note for note in notes)
+
+
+def test_a_column_that_looks_like_the_therapists_is_named(tmp_path: Path) -> None:
+    file = saved(tmp_path, good_table().assign(Therapeut="T1").to_csv(index=False))
+    told = invoke("check", file, *ROLES)
+    assert "looks as if it named the therapist" in " ".join(told.out.split())
+    assert "--therapist-id 'Therapeut'" in " ".join(told.out.split())
+    assert "looks as if" not in invoke("check", file, *ROLES, "--therapist-id", "Therapeut").out
 
 
 def test_check_counts_and_judges(clinic: Path, tmp_path: Path) -> None:

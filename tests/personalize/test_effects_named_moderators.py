@@ -63,7 +63,7 @@ def test_a_named_column_that_says_nothing_is_named_in_a_note(clinic):
     patients = panel.patients.assign(planned=1.0).reset_index(names="patient_id")
     again = Panel(panel.sessions, patients, columns=panel.columns, better="low")
     found = AllianceEffect(moderators=[*MODERATORS[:2], "planned"]).fit(again)
-    assert any("'planned'" in note and "Moderators left out" in note for note in found.notes_)
+    assert any("'planned'" in note and "Not used as moderators" in note for note in found.notes_)
 
 
 @pytest.mark.parametrize(

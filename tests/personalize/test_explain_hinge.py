@@ -57,6 +57,9 @@ class Known:
             np.full(n, self.persistence_["estimate"]),
         )
 
+    def probability_above_zero(self) -> np.ndarray:
+        return norm.cdf(self.effects_["estimate"] / self.effects_["sd"])
+
     def moderator_contributions(self, patients: pd.DataFrame | None = None) -> pd.DataFrame:
         return self.contributions
 
@@ -212,6 +215,25 @@ def test_probabilities_of_the_top_fifth_come_true_where_the_model_holds():
         own = (p >= low) & (p < high)
         # patients of a clinic share its variances: twice the binomial error, and two points for those
         assert p[own].mean() == pytest.approx(top[own].mean(), abs=0.02 + 1.0 / np.sqrt(own.sum()))
+
+
+def test_one_probability_of_the_top_fifth_not_two():
+    panel, _, effect = fitted()
+    found = explain.hinge(effect, panel, random_state=11)
+    assert effect.heterogeneity_["detected"]
+    np.testing.assert_array_equal(found["p_top"], effect.effects_["p_top_fifth"])
+    third = explain.hinge(effect, panel, top=0.3)
+    assert third["p_top"].sum() == pytest.approx(0.3 * panel.n_patients, abs=1)
+    own = explain.hinge(effect, panel, sd="own")
+    assert not np.array_equal(own["p_top"], found["p_top"])  # there the alliance's own movement counts too
+
+
+def test_the_probability_of_a_benefit_does_not_hang_on_draws():
+    panel, _, effect = fitted()
+    one, other = (explain.hinge(effect, panel, random_state=seed)["p_benefit"] for seed in (0, 1))
+    np.testing.assert_array_equal(one, other)
+    drawn, _ = effect.draws(4000, 5)
+    np.testing.assert_allclose(one, (drawn < 0).mean(axis=0), atol=4 * 0.5 / np.sqrt(4000))
 
 
 def test_new_patients_get_what_intake_says():

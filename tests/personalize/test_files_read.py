@@ -11,7 +11,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from features import Columns, PanelError
+from features import Columns, OptionError, PanelError
 from personalize.files import Table, read_panel, read_table, write_table
 from personalize.files.identifiers import align_identifiers
 
@@ -253,6 +253,33 @@ def test_text_and_spss_identifiers_meet(tmp_path: Path) -> None:
 
 
 # -- options of read_panel ------------------------------------------------------------------------------------------
+
+
+def test_a_word_for_missing_among_decimal_commas(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    lines = [f"p{i};{t};{10 + i},{t};{3 + t},5" for i in range(4) for t in range(1, 4)]
+    path.write_text(
+        "patient_id;session;outcome;alliance\n" + "\n".join(lines).replace("10,2", "k.A."), encoding="utf-8"
+    )
+    with pytest.raises(PanelError, match=r"missing_codes=\['k.A.'\]"):
+        read_panel(path, decimal=",", better="low")
+    panel = read_panel(path, decimal=",", better="low", missing_codes=["k.A."])
+    assert np.isnan(panel.outcome).sum() == 1 and panel.outcome[0] == 10.1
+
+
+def test_columns_that_are_left_out_are_nowhere(tmp_path: Path) -> None:
+    sessions = pd.DataFrame({"patient_id": ["a", "a", "b", "b"], "session": [1, 2, 1, 2], "outcome": [4, 3, 6.0, 1]})
+    patients = pd.DataFrame({"patient_id": ["a", "b"], "age": [30, 40], "name": ["Ann", "Bob"]})
+    panel = read_panel(sessions, patients, leave_out=["name"], better="low", columns=Columns(alliance=None))
+    assert panel.patients.columns.tolist() == ["age"]
+    assert "Left out as asked: 'name'." in panel.notes
+    for wrong, message in ((["nmae"], "no patients or therapists table has a column 'nmae'"), (["patient_id"], "role")):
+        with pytest.raises(OptionError, match=message):
+            read_panel(sessions, patients, leave_out=wrong, better="low", columns=Columns(alliance=None))
+    new = read_panel(
+        sessions, patients[["patient_id"]], leave_out=["name"], absent="unknown", columns=Columns(alliance=None)
+    )
+    assert new.patients.columns.tolist() == []
 
 
 def test_decimal_commas_and_dates_as_they_are_written(tmp_path: Path) -> None:

@@ -199,6 +199,31 @@ def test_patients_without_sessions_need_no_sessions_table(done: Done, tmp_path: 
         new_panel(results, {})
 
 
+def test_new_patients_need_neither_the_therapist_nor_columns_with_missing_codes(tmp_path: Path, quick: None) -> None:
+    write_clinic(tmp_path / "clinic", n_patients=40, n_sessions=6, caseload=8, seed=3)
+    for name in ("sessions", "patients", "therapists"):
+        file = tmp_path / "clinic" / f"{name}.csv"
+        file.write_text(file.read_text(encoding="utf-8").replace("therapist_id", "clinician_no"), encoding="utf-8")
+    patients = pd.read_csv(tmp_path / "clinic" / "patients.csv")
+    patients.assign(remark=[f"note {i}" for i in range(40)]).to_csv(tmp_path / "clinic" / "patients.csv", index=False)
+    given = {
+        "output.folder": str(tmp_path / "r"),
+        "data.missing_codes": {"*": [-99], "age": [999]},
+        "data.leave_out": ["remark"],
+        "columns.therapist": "clinician_no",
+    }
+    run_study(study_from_toml(tmp_path / "clinic" / "study.toml", given))
+    assert "remark" not in pd.read_csv(tmp_path / "r" / "features.csv").columns
+    results = load_results(tmp_path / "r")
+    bare = patients.drop(columns=["clinician_no", "age"], errors="ignore")
+    bare.assign(patient_id=[f"new {i}" for i in range(40)]).to_csv(tmp_path / "new.csv", index=False)
+    panel = new_panel(results, {"data.patients": str(tmp_path / "new.csv")})
+    made = predict(results, panel)
+    assert len(made.forecasts) and made.forecasts["mean"].notna().all()
+    assert any("therapist column 'clinician_no'" in note for note in panel.notes)
+    assert any("Missing codes of 'age' were not needed" in note for note in panel.notes)
+
+
 def test_patients_without_sessions_get_their_pages(done: Done, tmp_path: Path) -> None:
     """Nobody has a rating yet, so the page has no alliance axis to draw."""
     new = new_patients(done, tmp_path / "new")
@@ -314,7 +339,11 @@ def test_pseudonyms_leave_no_identifier_in_anything_written(tmp_path: Path, quic
             table[column] = table[column].replace("secret-p0001", "=secret-p0001")
         table.to_csv(path, index=False)
     given = {"output.folder": str(tmp_path / "r"), "output.pseudonyms": True}
+    path = tmp_path / "clinic" / "patients.csv"
+    table = pd.read_csv(path)
+    table.assign(remark=[f"secret-{i} moved here from abroad" for i in range(20)]).to_csv(path, index=False)
     run = run_study(study_from_toml(tmp_path / "clinic" / "study.toml", given))
+    assert any("Left out under pseudonyms, as names or free text: 'remark'" in n for n in run.summary["notes"])
     for file in (tmp_path / "r").rglob("*"):
         assert "secret" not in file.name
         if file.is_file():

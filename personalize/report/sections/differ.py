@@ -7,6 +7,7 @@ import re
 
 import pandas as pd
 
+from personalize.effects.checks import LEVEL_OF_TEST
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, Table, ends, table
 from personalize.report.inputs import ReportInputs
@@ -34,7 +35,10 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     detected = bool(test["detected"])
     said = [tested(test, f"how much {words.outcome} moves with {words.alliance}")]
     if not detected:
-        said[0] += " So nobody is ranked below, and the average is the best estimate for everybody."
+        said[0] += (
+            " So nobody is ranked below. Single estimates still spread around the average, as far as differences are "
+            "not excluded: that is not knowledge of who differs."
+        )
     parts = [(text, num(test[key])) for key, text in PARTS.items() if key in test]
     unit = f"SD of the effect, {words.outcome} points per {words.alliance} point"
     tables = [("How much the effect varies, and where", Table(("part", unit), tuple(parts)))]
@@ -63,6 +67,8 @@ def tested(test: pd.Series, what: str) -> str:
         return f"There are too few data to test whether patients differ in {what}."
     intake = float(test.get("baseline_p_value", math.nan))
     by_intake = f"; the part that intake predicts: {p_value(intake)}" if math.isfinite(intake) else ""
+    if math.isfinite(intake) and not bool(test["detected"]) and min(intake, float(test["p_value"])) < LEVEL_OF_TEST:
+        by_intake += "; two tests, so Holm's correction asks the smaller one for half of .05"
     shown = "Patients differ in" if bool(test["detected"]) else "The data do not show that patients differ in"
     return f"{shown} {what} (heterogeneity test: {p_value(test['p_value'])}{by_intake})."
 

@@ -192,7 +192,9 @@ def effects_of(
         products = own if products is None else products + own
     assert products is not None
     n_basis = len(products) - 1 - 2 * width
-    left, right = products[1:, 1:], products[1:, 0]
+    right = products[1:, 0]
+    # where the noise is next to nothing, rounding alone would make the products indefinite
+    left = products[1:, 1:] + 1e-12 * products[1:, 1:].max(initial=0.0) * np.eye(len(right))
     best, chosen = np.inf, np.zeros(len(right))
     for main, cross in product(SHRINK, SHRINK) if width else [(1.0, 1.0)]:
         prior = np.concatenate([np.full(n_basis, 1e-8), np.full(width, main**-2), np.full(width, cross**-2)])
