@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import decimal
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from features.measures import Measure
 
 Problems = list[str]
 Codes = Sequence[float | str]
+ALL_SCORES = "*"  # in missing codes by column: every session score
 
 LARGEST_SCORE = 1e12  # no score is larger; beyond it sums of squares lose their digits
 THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -109,6 +110,14 @@ def _identifier(value: Any) -> Any:
     if isinstance(value, float | decimal.Decimal) and abs(float(value)) < EXACT and value == int(value):
         return int(value)
     return value
+
+
+def codes_of(given: Codes | Mapping[str, Codes], column: str) -> Codes:
+    """Missing codes of a session score: those for all scores, and those of its column."""
+    if not isinstance(given, Mapping):
+        return given
+    both = (given.get(ALL_SCORES, ()), given.get(column, ()))
+    return [code for codes in both for code in ((codes,) if isinstance(codes, str | int | float) else codes)]
 
 
 def numbers(

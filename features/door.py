@@ -185,7 +185,7 @@ class Door:
                     return
 
     def _codes(self, column: str) -> Codes:
-        return self.missing_codes.get(column, ()) if isinstance(self.missing_codes, Mapping) else self.missing_codes
+        return checks.codes_of(self.missing_codes, column)
 
     # -- the three tables -----------------------------------------------------------------------------------------
 
@@ -293,11 +293,10 @@ class Door:
         return intake, own
 
     def _intake(self, table: str, raw: pd.DataFrame, problems: list[str]) -> pd.DataFrame:
-        by_column = isinstance(self.missing_codes, Mapping)
         codes = self.missing_codes if isinstance(self.missing_codes, Mapping) else {}
         intake = clean_intake(table, raw, codes, problems, self.notes)
-        if not by_column:
-            coded_intake(table, intake, [c for c in self.missing_codes if not isinstance(c, str)], self.notes)
+        general = checks.codes_of(self.missing_codes, checks.ALL_SCORES)
+        coded_intake(table, intake, [c for c in general if not isinstance(c, str)], self.notes)
         return intake
 
     def _treatments(

@@ -73,8 +73,10 @@ def _decoded(table: str, name: str, values: pd.Series, codes: Codes, notes: list
     return out
 
 
-def names_or_remarks(values: pd.Series) -> bool:
+def names_or_remarks(values: pd.Series, *, fewest: int = FEWEST_TEXTS) -> bool:
     """Whether a column is text of which most values occur once: a name, an address, a remark.
+
+    With fewer than ``fewest`` values nothing is concluded.
 
     Examples
     --------
@@ -83,10 +85,12 @@ def names_or_remarks(values: pd.Series) -> bool:
     >>> names_or_remarks(pd.Series(["f", "m"] * 5))
     False
     """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
     if pd.api.types.is_numeric_dtype(values) or is_date(values):
         return False
     text = values.dropna().astype(str)
-    return len(text) >= FEWEST_TEXTS and int((text.value_counts() == 1).sum()) > len(text) / 2
+    return len(text) >= fewest and int((text.value_counts() == 1).sum()) > len(text) / 2
 
 
 def _mostly_numbers(table: str, name: object, values: pd.Series, notes: list[str]) -> None:

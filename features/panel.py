@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.checks import ALL_SCORES
 from features.columns import Columns
 from features.door import Door
 from features.errors import OptionError, PanelError, check_option, listed
@@ -342,7 +343,7 @@ def _codes(
     """Missing codes as a tuple for all scores, or a tuple a column."""
     if isinstance(given, Mapping):
         there = {str(name) for table in tables if isinstance(table, pd.DataFrame) for name in table.columns}
-        unknown = [name for name in given if name not in there]
+        unknown = [name for name in given if name not in there and name != ALL_SCORES]
         if unknown:
             raise OptionError(f"missing_codes: no table has a column {listed(unknown)}; name columns of the tables.")
         return {str(name): _code_values(codes) for name, codes in given.items()}

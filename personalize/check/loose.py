@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features import Columns, Panel
-from features.checks import Codes, dates, ids, nested, numbers
+from features.checks import Codes, codes_of, dates, ids, nested, numbers
 from features.intake import clean_intake
 from features.measures import Measure, measure
 
@@ -114,7 +114,7 @@ def loosely(
     numbered = columns.session in raw.columns
 
     def codes(name: str) -> Codes:
-        return missing_codes.get(name, ()) if isinstance(missing_codes, Mapping) else missing_codes
+        return codes_of(missing_codes, name)
 
     scores = {
         name: numbers("", raw, name, patient, lost, codes(name)).to_numpy()[order]

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from features.checks import ALL_SCORES
 from features.errors import OptionError
-from personalize.study.schema import ALL_SCORES, KEYS, MEASURE_FLAG, Key
+from personalize.study.schema import KEYS, MEASURE_FLAG, Key
 
 PANELS = {
     "": "Results",

@@ -20,9 +20,7 @@ from personalize.effects.transitions import Floats, Grid, alliance_steps, outcom
 from personalize.effects.within import Moments, moments, projection
 
 FEWEST_STEPS = 2  # transitions a patient needs to say anything about change (one more to take a trend out)
-FEW_NEIGHBOURS = (
-    0.25  # neighbouring ratings a usable transition, below which the alliance's own memory is not estimated
-)
+FEW_NEIGHBOURS = 0.25  # neighbouring ratings a usable transition below which the alliance's memory is not estimated
 FEWEST_TO_CORRECT = 4  # median transitions below which the short-panel correction is shown but not applied
 FEWEST_TO_DETREND = 4  # median transitions from which the pass without trends is tried
 

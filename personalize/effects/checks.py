@@ -68,12 +68,12 @@ def without_therapists(
     Below `FEWEST_CLUSTERS` therapists such a column tells therapists apart, and what they differ in by chance would
     pass for something that intake predicts. Columns that were named beforehand stay, with a note.
     """
-    treated = panel.therapist_index >= 0
-    if not 1 < panel.n_therapists < FEWEST_CLUSTERS or not len(table.columns):
+    units = len(np.unique(panel.clusters))  # a patient without a therapist is one
+    if not 1 < units < FEWEST_CLUSTERS or units == panel.n_patients or not len(table.columns):
         return table
-    within = table[treated].groupby(panel.therapist_index[treated]).nunique(dropna=False)
-    shared = [str(name) for name in table.columns[(within <= 1).all(axis=0)]]
-    if len(within) == treated.sum() or not shared:
+    within = table.groupby(panel.clusters).nunique(dropna=False)
+    shared = [str(name) for name in table.columns[(within <= 1).all(axis=0)] if table[name].nunique() > 1]
+    if not shared:
         return table
     what = f"the same in all patients of a therapist, and there are {panel.n_therapists} therapists"
     if names is not None:

@@ -28,6 +28,8 @@ class EncodedColumn:
         Categories with an indicator of their own; empty for numbers.
     flag : bool
         Whether missing values get an indicator.
+    reference : str, optional
+        The other one of two categories; any third is unknown, so at the mean.
     """
 
     name: str
@@ -35,6 +37,7 @@ class EncodedColumn:
     scale: float
     levels: tuple[str, ...]
     flag: bool
+    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Encoding:
             if c.levels:
                 text = raw.astype(object).map(_level).to_numpy(dtype=object)
                 shown = [((text == level) - c.centre) / c.scale for level in c.levels]
-                out += [np.where(missing, 0.0, one) for one in shown]
+                unknown = missing if c.reference is None else (text != c.levels[0]) & (text != c.reference)
+                out += [np.where(unknown, 0.0, one) for one in shown]
             else:
                 values = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
                 missing = np.isnan(values)
@@ -115,11 +119,11 @@ def learn_encoding(table: pd.DataFrame) -> Encoding:
             if not levels:
                 left_out.append(str(name))
                 continue
-            centre, scale = 0.0, 1.0
+            centre, scale, reference = 0.0, 1.0, None
             if len(counts) == 2:  # as the same column in 0 and 1 would be
                 share = float(counts.iloc[1] / counts.sum())
-                centre, scale = share, float(np.sqrt(share * (1 - share)))
-            columns.append(EncodedColumn(str(name), centre, scale, levels, flag))
+                centre, scale, reference = share, float(np.sqrt(share * (1 - share))), str(counts.index[0])
+            columns.append(EncodedColumn(str(name), centre, scale, levels, flag, reference))
     return Encoding(tuple(columns), tuple(left_out))
 
 

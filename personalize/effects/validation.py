@@ -4,10 +4,10 @@ Score of patient i, with τ̂_i from folds that did not hold the patient's thera
 
     Γ_i = τ̂_i + S_i (b_i − τ̂_i) / E[S | x_i]
 
-S_i is how much the alliance moved in that patient. Γ_i is an unbiased, noisy measure of β_i whatever τ̂ is, provided
-that β_i does not go with how much the alliance moved given x. Best linear predictor and sorted groups: Chernozhukov,
-Demirer, Duflo & Fernández-Val (2018, arXiv:1712.04802); TOC, AUTOC and Qini: Yadlowsky et al. (2025, J. Am. Stat.
-Assoc. 120, 38).
+S_i is how much that patient's sessions tell: how much the alliance moved, over the noise. Γ_i is an unbiased, noisy
+measure of β_i whatever τ̂ is, provided that β_i does not go with S_i given x. Best linear predictor and sorted groups:
+Chernozhukov, Demirer, Duflo & Fernández-Val (2018, arXiv:1712.04802); TOC, AUTOC and Qini: Yadlowsky et al. (2025, J.
+Am. Stat. Assoc. 120, 38).
 
 Ranking: learners shrink the less the better the patients they saw agree, and these agree best where a fold that
 contradicts them is left out. Predictions for that very fold then spread most, its patients fill the first and the last
@@ -43,12 +43,12 @@ def orthogonal_scores(b: Floats, spread: Floats, tau: Floats, x: Floats, fold: I
     Parameters
     ----------
     b, spread, tau : array of shape (n,)
-        Own slopes, how much the alliance moved (of true score where SEM is given), cross-fitted effects (not centred).
+        Own slopes, the inverse of their sampling variances, cross-fitted effects (not centred).
     x : array of shape (n, p)
     fold : int array of shape (n,)
     """
     expected = np.empty(len(b))
-    log = np.log(np.maximum(spread, 1e-12))
+    log = np.log(np.maximum(spread, 1e-12 * spread.max()))
     for k in range(int(fold.max()) + 1):
         train = fold != k
         ridge = fit_ridge(x[train], log[train], np.full(train.sum(), 1.0 / max(log[train].var(), 1e-12)))

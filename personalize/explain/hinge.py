@@ -40,7 +40,8 @@ def hinge(
     The signed benefit is the improvement of the outcome ``sessions`` sessions after the alliance is held ``shift``
     above its expected course: ``−direction · β_i · δ · Σ_{k<K} ρ^k``, with direction 1 where a lower outcome is better,
     −1 where a higher one is. K is the same for everybody, because the length of a treatment is itself an outcome.
-    Intervals and probabilities come from joint draws of all β_i, ρ and, with ``sd="own"``, the patients' SDs. It is an
+    Intervals and probabilities come from joint draws of all β_i, ρ and, with ``sd="own"``, the patients' SDs; with one
+    shift for everybody p_benefit is exact, and p_top of a fifth is the effect's own p_top_fifth. It is an
     estimate from observational data, under the assumptions of the effect; it is not what a forecast makes of the
     alliance.
 
@@ -112,10 +113,12 @@ def hinge(
     memory = own.memory
     out["benefit_long_run"] = direction * delta * estimate / (1 - memory) if memory < 1 else np.nan
     known = np.isfinite(estimate)
-    out["p_benefit"] = np.where(known, own.above if direction > 0 else 1.0 - own.above, np.nan)
+    same_shift = sd == "pooled" or shift is not None
+    exact = own.above if direction > 0 else 1.0 - own.above
+    out["p_benefit"] = np.where(known, exact if same_shift else (benefit > 0).mean(axis=0), np.nan)
     _reliable(out, benefit, known, panel)
     detected = bool(effect.heterogeneity_["detected"])
-    p_top = _top(effect, own, benefit, known, top, same_shift=sd == "pooled" or shift is not None)
+    p_top = _top(effect, own, benefit, known, top, same_shift=same_shift)
     untested = not np.isfinite(float(effect.heterogeneity_.get("p_value", 0.0)))
     _ranking(out, p_top, known, NOT_TESTED if untested else "" if detected else NOT_SHOWN)
     _own_data(out, own)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features import Columns
-from features.checks import Codes, duplicated_columns, ids, missing_columns, nested, stripped
+from features.checks import Codes, codes_of, duplicated_columns, ids, missing_columns, nested, stripped
 from features.door import spelling
 from features.errors import FileError, OptionError, PanelError, check_option, counted, listed
 from personalize.files.identifiers import align_identifiers
@@ -121,6 +121,8 @@ def _lighter(
             f"leave_out: no patients or therapists table has a column {listed(unknown)}; there is "
             f"{listed(sorted(there), 30) or 'no such table'}."
         )
+    if unknown:
+        notes.append(f"Nothing to leave out: no patients or therapists table has a column {listed(unknown, 30)}.")
     gone = [name for name in leave_out if name in there]
     if gone:
         notes.append(f"Left out as asked: {listed(gone, 30)}.")
@@ -313,9 +315,7 @@ def _without_codes(
     """Blank missing codes before it is decided which sessions were held; return the count too."""
     out, count = frame.copy(deep=False), 0
     for group in groups:
-        mine = codes.get(group.name, ()) if isinstance(codes, Mapping) else codes
-        if isinstance(mine, str | int | float):
-            mine = (mine,)
+        mine = codes_of(codes, group.name)
         for column in group.columns.values() if len(mine) else ():
             values = stripped(frame[column]) if not pd.api.types.is_numeric_dtype(frame[column]) else frame[column]
             hit = values.isin(list(mine)).to_numpy()

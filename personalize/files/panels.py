@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 from features import Columns, Panel
+from features.checks import ALL_SCORES
+from features.columns import DEFAULT_THERAPIST
 from features.errors import check_option, listed
 from features.measures import Better, Measure
 from features.panel import Timing
@@ -97,6 +99,7 @@ def read_panel(
     Identifiers keep their leading zeros. Value labels of the patients and therapists tables become categories, session
     scores stay numbers. Blank cells and the words in `personalize.files.text.MISSING_TEXT` are missing.
     """
+    check_option("absent", absent, ("error", "unknown"))
     columns = columns or Columns()
     tables = gather(
         sessions,
@@ -114,7 +117,8 @@ def read_panel(
         leave_out=leave_out,
         absent=absent,
     )
-    check_option("absent", absent, ("error", "unknown"))
+    if isinstance(missing_codes, Mapping):
+        missing_codes = {name: codes for name, codes in missing_codes.items() if name not in leave_out}
     if absent == "unknown":
         columns, missing_codes = _there(tables, columns, missing_codes)
     panel = Panel(
@@ -141,14 +145,14 @@ Codes = Sequence[float | str] | Mapping[str, Sequence[float | str]]
 def _there(tables: Gathered, columns: Columns, missing_codes: Codes) -> tuple[Columns, Codes]:
     """Roles and missing codes without those of columns that no table has; what was left out goes into the notes."""
     frames = [frame for frame in (tables.sessions, tables.patients) if frame is not None]
-    there = {str(name) for frame in frames for name in frame.columns}
+    there = {str(name) for frame in frames for name in (*frame.columns, *frame.index.names)}
     if tables.therapists is not None:
         there |= set(map(str, tables.therapists.columns))
-    elif columns.therapist is not None and columns.therapist not in there:
+    elif columns.therapist not in (None, DEFAULT_THERAPIST) and columns.therapist not in there:
         tables.notes.append(f"No table has the therapist column {columns.therapist!r}: therapists count as unknown.")
         columns = replace(columns, therapist=None)
     if isinstance(missing_codes, Mapping):
-        gone = [name for name in missing_codes if name not in there]
+        gone = [name for name in missing_codes if name not in there and name != ALL_SCORES]
         if gone:
             tables.notes.append(f"Missing codes of {listed(gone)} were not needed: no table has the column.")
         missing_codes = {name: codes for name, codes in missing_codes.items() if name not in gone}

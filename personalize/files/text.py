@@ -46,9 +46,9 @@ def typed(values: Any, decimal: str = ".") -> pd.Series:
         return _series(pc.cast(values, pa.int64()))
     if decimal == ",":
         written = pc.match_substring_regex(values, pattern=_COMMA)
-        if (
-            2 * (pc.sum(written).as_py() or 0) > len(values) - gaps
-        ):  # numbers, perhaps with a word for missing among them
+        pointed = pc.and_(pc.match_substring_regex(values, pattern=_NUMBER), pc.invert(written))
+        # numbers, perhaps with a word for missing among them; a point among commas is left to be refused
+        if 2 * (pc.sum(written).as_py() or 0) > len(values) - gaps and not pc.any(pointed).as_py():
             values = pc.if_else(written, pc.replace_substring(values, ",", "."), values)
     if _all(values, _NUMBER):
         return _series(pc.cast(values, pa.float64()))

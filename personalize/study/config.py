@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from personalize.check import CheckReport, check_files
 from personalize.effects.checks import named_moderators
 from personalize.effects.intake import baseline_table
 from personalize.files import read_panel
-from personalize.study.schema import ALL_SCORES, KEYS
+from personalize.study.schema import KEYS
 
 READING = (
     "missing_codes",
@@ -121,8 +121,6 @@ class Study:
     def _reading(self) -> dict[str, Any]:
         data = self.values["data"]
         given = {name: data[name] for name in READING if data[name] is not None}
-        if isinstance(data["missing_codes"], Mapping):
-            given["missing_codes"] = _codes_by_column(data["missing_codes"], self.columns.scores)
         return {
             "patients": self.files.get("patients"),
             "therapists": self.files.get("therapists"),
@@ -158,13 +156,6 @@ class Study:
             section: {name: _plain(value) for name, value in own.items() if value is not None}
             for section, own in self.values.items()
         }
-
-
-def _codes_by_column(codes: Mapping[str, tuple[Any, ...]], scores: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Missing codes with those for all session scores put under each score's own name."""
-    general = tuple(codes.get(ALL_SCORES, ()))
-    named = {name: tuple(own) for name, own in codes.items() if name != ALL_SCORES}
-    return named | {name: (*general, *named.get(name, ())) for name in scores if general or name in named}
 
 
 def defaults() -> dict[str, dict[str, Any]]:

@@ -42,7 +42,7 @@ def pseudonymised(panel: Panel, seed: int) -> tuple[Panel, pd.DataFrame]:
     for role in ("patients", "therapists"):
         table = tables.get(role, pd.DataFrame())
         described = [name for name in table.columns if name not in (columns.patient, columns.therapist)]
-        found = [str(name) for name in described if names_or_remarks(table[name])]
+        found = [str(name) for name in described if names_or_remarks(table[name], fewest=2)]
         if found:
             tables[role] = table.drop(columns=found)
             named += found

@@ -53,8 +53,6 @@ class Key:
         return self.kind in ("list", "codes", "measures", "table")
 
 
-ALL_SCORES = "*"  # in missing_codes by column: every session score
-
 SECTIONS = {
     "": "",
     "data": "The files, and how they are written.",

@@ -21,7 +21,8 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     said = [
         f"A patient is flagged where the score ({words.outcome}) is worse than that of {percent(found.probability)} of "
         f"patients with the same first score (expected response, learned on other patients). The signal is right where "
-        f"the patient does not reach {found.criterion}."
+        f"the patient does not reach {found.criterion}; it is judged in patients who have a session after it, while "
+        "on-track.csv flags all who have been seen that often."
     ]
     own = found.accuracy.set_index(["statistic", "session"])
     for session in found.accuracy["session"].unique():
