@@ -331,7 +331,10 @@ OPTION_CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"better": "high", "measures": {"outcome": "phq9"}},
         r"better='high' contradicts measure 'phq9', where low is better",
     ),
-    "measure unknown": ({"measures": {"outcome": "phq10"}}, r"measure 'phq10' is not in the registry; it holds .*phq9"),
+    "measure unknown": (
+        {"measures": {"outcome": "phq10"}},
+        r"measure 'phq10' is not in the registry \(did you mean 'phq9'\?\); it holds .*phq9",
+    ),
     "measure of nothing": ({"measures": {"age": "phq9"}}, r"measures: 'age' plays no role"),
     "missing code for no column": ({"missing_codes": {"wia": [9]}}, r"missing_codes: no table has a column 'wia'"),
     "missing code no value": ({"missing_codes": [[9]]}, r"missing_codes: \[9\] is neither a number nor text"),
