@@ -184,9 +184,6 @@ class Door:
                     )
                     return
 
-    def _codes(self, column: str) -> Codes:
-        return checks.codes_of(self.missing_codes, column)
-
     # -- the three tables -----------------------------------------------------------------------------------------
 
     def _session_frame(self, raw: pd.DataFrame, therapist: str | None, problems: list[str]) -> pd.DataFrame:
@@ -213,7 +210,9 @@ class Door:
                 )
         out[columns.session] = self._session_numbers(raw, out, patient, problems)
         for column in columns.scores:
-            values = checks.numbers(table, raw, column, patient, problems, self._codes(column), self.notes)
+            values = checks.numbers(
+                table, raw, column, patient, problems, checks.codes_of(self.missing_codes, column), self.notes
+            )
             if column in self.measures:
                 values = checks.in_range(
                     table,

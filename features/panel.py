@@ -36,7 +36,7 @@ class Panel:
     timing : {"after", "before"}
         Whether the alliance of a row is rated after that row's outcome (it can first move the next row's outcome) or
         before it.
-    missing_codes : sequence of float or str, or mapping of column to such a sequence
+    missing_codes : sequence of float or str, or mapping of column to such a sequence (``"*"``: all session scores)
         Values (or text) that mark a missing score, such as ``(-9, 99)``. A sequence holds for every score of the
         sessions table; a mapping names the columns it holds for, in any of the tables: ``{"wai": [9], "age": [999]}``.
         How many were set to missing stands in ``notes``.

@@ -113,16 +113,15 @@ def loosely(
     occasion = np.arange(len(who)) - np.repeat(start, np.diff(np.r_[start, len(who)]))
     numbered = columns.session in raw.columns
 
-    def codes(name: str) -> Codes:
-        return codes_of(missing_codes, name)
-
     scores = {
-        name: numbers("", raw, name, patient, lost, codes(name)).to_numpy()[order]
+        name: numbers("", raw, name, patient, lost, codes_of(missing_codes, name)).to_numpy()[order]
         for name in columns.scores
         if name in raw.columns
     }
     grids = {
-        scale: np.column_stack([numbers("", raw, c, patient, lost, codes(c)).to_numpy()[order] for c in there])
+        scale: np.column_stack(
+            [numbers("", raw, c, patient, lost, codes_of(missing_codes, c)).to_numpy()[order] for c in there]
+        )
         for scale, names in items.items()
         if len(there := [c for c in names if c in raw.columns]) > 1
     }

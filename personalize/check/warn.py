@@ -138,8 +138,8 @@ def _measure_hint(name: str, data: Loose, row: Mapping[Hashable, Any]) -> list[s
         text += f", but runs from {row['minimum']:.4g} to {row['maximum']:.4g}"
         fits = _of_that_range(scale.name, row["minimum"], row["maximum"])
         if fits:
-            return [f"{text}; of that range {'is' if len(fits) == 1 else 'are'} {listed(fits)}: pass "
-                    f"measures={{{name!r}: {fits[0]!r}}} if it is that."]  # fmt: skip
+            text += f"; of that range {'is' if len(fits) == 1 else 'are'} {listed(fits)}"
+            return [f"{text}: pass measures={{{name!r}: {fits[0]!r}}} if it is that."]
     return [f"{text}; if it is that, pass measures={{{name!r}: {scale.name!r}}} to have its range held."]
 
 

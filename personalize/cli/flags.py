@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Mapping
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -122,7 +123,7 @@ def _as_flag(flag: str, value: str) -> str:
         return flag
     if value[0] in "[(":
         codes = [code.strip().strip("'\"") for code in value[1:-1].split(",") if code.strip()]
-        return " ".join(f"{flag} {code}" for code in codes) or flag
+        return " ".join(f"{flag} {quote(code)}" for code in codes) or flag
     return f"{flag} {value}"
 
 

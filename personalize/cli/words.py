@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from personalize.effects.checks import LEVEL_OF_TEST
+from personalize.effects.checks import holm
 from personalize.simulate import Truth
 from personalize.study.results import Results
 from personalize.study.run import RunSummary
@@ -117,8 +117,7 @@ def _effect(done: RunSummary) -> list[str]:
         verdict = "differ in it" if differ["detected"] else "are not shown to differ in it; nobody is ranked"
         by_intake = differ.get("baseline_p_value")
         told = "" if by_intake is None else f"; by intake p {_p(by_intake)}"
-        if by_intake is not None and not differ["detected"] and min(by_intake, differ["p_value"]) < LEVEL_OF_TEST:
-            told += "; two tests, so Holm's correction asks the smaller one for half of .05"
+        told += holm(differ["p_value"], 1.0 if by_intake is None else by_intake, detected=differ["detected"])
         lines.append(f"Patients {verdict} (p {_p(differ['p_value'])}{told}).")
     hinge = done.analysis.hinge
     if hinge is not None and differ["detected"]:

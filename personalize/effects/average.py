@@ -65,8 +65,6 @@ class Average:
         ρ and the average effect.
     covariance : array of shape (2, 2)
         Theirs, cluster-robust, the difference of the passes included.
-    growth_variance : float
-        Variance of individual linear trends left in the outcome's residuals, points² per step².
     corrected : bool
         Whether the short-panel correction is in ``pair``.
     """
@@ -76,7 +74,6 @@ class Average:
     weight_kept: float
     pair: Floats
     covariance: Floats
-    growth_variance: float
     corrected: bool
 
     @property
@@ -88,6 +85,11 @@ class Average:
     def variance(self) -> float:
         """Variance of `estimate`."""
         return float(self.covariance[1, 1])
+
+    @property
+    def growth_variance(self) -> float:
+        """Variance of individual linear trends left in the outcome's residuals, points² per step²."""
+        return growth_variance(self.kept.moments, self.pair)
 
 
 def run_pass(
@@ -158,7 +160,7 @@ def average_effect(
         naive = kept.dynamics.uncorrected[[RHO, BETA]]
         doubt = np.diag((kept.pair - naive) ** 2)
         covariance = kept.dynamics.uncorrected_covariance[np.ix_([RHO, BETA], [RHO, BETA])]
-        return _combined(kept, None, 1.0, naive, covariance + doubt, corrected=False)
+        return Average(kept, None, 1.0, naive, covariance + doubt, corrected=False)
     removed = None
     if median >= FEWEST_TO_DETREND:
         removed = run_pass(grid, timing, baseline, clusters, errors, detrend=True, lagged_outcome=lagged_outcome)
@@ -166,7 +168,7 @@ def average_effect(
         covariance = kept.influence.T @ kept.influence
         if not kept.dynamics.converged:
             covariance += np.diag((kept.pair - kept.dynamics.uncorrected[[RHO, BETA]]) ** 2)
-        return _combined(kept, None, 1.0, kept.pair, covariance, corrected=True)
+        return Average(kept, None, 1.0, kept.pair, covariance, corrected=True)
     apart = kept.pair - removed.pair
     contrast = kept.influence - removed.influence
     spread = contrast.T @ contrast
@@ -179,14 +181,7 @@ def average_effect(
         + weight * (1.0 - weight) * np.outer(apart, apart)
     )
     pair = weight * kept.pair + (1.0 - weight) * removed.pair
-    return _combined(kept, removed, weight, pair, covariance, corrected=True)
-
-
-def _combined(
-    kept: Pass, removed: Pass | None, weight: float, pair: Floats, covariance: Floats, *, corrected: bool
-) -> Average:
-    growth = growth_variance(kept.moments, pair)
-    return Average(kept, removed, weight, pair, covariance, growth, corrected)
+    return Average(kept, removed, weight, pair, covariance, corrected=True)
 
 
 def combine_dynamics(average: Average) -> Dynamics:

@@ -24,6 +24,13 @@ TYPICAL_RELIABILITY = 0.95  # of a total score; only for the note on what a corr
 FEWEST_CLUSTERS = 10  # therapists below which patients are the clusters of standard errors
 
 
+def holm(p_any: float, p_intake: float, *, detected: bool) -> str:
+    """Words for a reader who sees a p below `LEVEL_OF_TEST` beside "not shown"; none otherwise."""
+    if detected or not min(p_any, p_intake) < LEVEL_OF_TEST:
+        return ""
+    return f"; two tests, so Holm's correction asks the smaller one for {LEVEL_OF_TEST / 2:g}"
+
+
 def clusters(panel: Panel, notes: list[str]) -> NDArray[np.intp]:
     """Clusters of standard errors: therapists, or patients where there are too few therapists to count on."""
     n = len(np.unique(panel.clusters))

@@ -110,12 +110,16 @@ def _lighter(
     """The patients and therapists tables without the columns that are not to be used."""
     described = {key: table for key, table in tables.items() if key != "sessions"}
     there = {str(name) for table in described.values() for name in table.frame.columns}
-    roles = [name for name in leave_out if name in (columns.patient, columns.therapist, columns.episode)]
+    if isinstance(leave_out, str):
+        raise OptionError(f"leave_out={leave_out!r} is not allowed; give a list of columns: [{leave_out!r}].")
+    playing = (columns.patient, columns.therapist, columns.episode, *columns.scores)
+    roles = [name for name in leave_out if name in playing]
     if roles:
         raise OptionError(
             f"leave_out: {listed(roles)} plays a role; to have no therapists pass Columns(therapist=None)."
         )
-    unknown = [name for name in leave_out if name not in there]
+    used_by_name = {str(name) for name in tables["sessions"].frame.columns}  # further columns there are never used
+    unknown = [name for name in leave_out if name not in there and name not in used_by_name]
     if unknown and absent == "error":
         raise OptionError(
             f"leave_out: no patients or therapists table has a column {listed(unknown)}; there is "
@@ -126,7 +130,10 @@ def _lighter(
     gone = [name for name in leave_out if name in there]
     if gone:
         notes.append(f"Left out as asked: {listed(gone, 30)}.")
-    return {key: table.with_frame(table.frame.drop(columns=gone, errors="ignore")) for key, table in described.items()}
+    return {
+        key: table.with_frame(table.frame[[name for name in table.frame.columns if str(name) not in gone]])
+        for key, table in described.items()
+    }
 
 
 def _read(sources: Mapping[str, Source | None], sheet: Sheets, options: ReadOptions) -> dict[str, Table]:

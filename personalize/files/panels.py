@@ -15,6 +15,8 @@ from features.panel import Timing
 from personalize.files.gather import Absent, Gathered, Sheets, Source, gather
 from personalize.files.options import ReadOptions
 
+MissingCodes = Sequence[float | str] | Mapping[str, Sequence[float | str]]
+
 
 def read_panel(
     sessions: Source,
@@ -23,7 +25,7 @@ def read_panel(
     *,
     columns: Columns | None = None,
     timing: Timing = "after",
-    missing_codes: Sequence[float | str] | Mapping[str, Sequence[float | str]] = (),
+    missing_codes: MissingCodes = (),
     measures: Mapping[str, str | Measure] | None = None,
     out_of_range: Literal["error", "missing"] = "error",
     better: Better | None = None,
@@ -120,7 +122,7 @@ def read_panel(
     if isinstance(missing_codes, Mapping):
         missing_codes = {name: codes for name, codes in missing_codes.items() if name not in leave_out}
     if absent == "unknown":
-        columns, missing_codes = _there(tables, columns, missing_codes)
+        tables, columns, missing_codes = _there(tables, columns, missing_codes)
     panel = Panel(
         tables.sessions,
         tables.patients,
@@ -139,21 +141,19 @@ def read_panel(
     return panel
 
 
-Codes = Sequence[float | str] | Mapping[str, Sequence[float | str]]
-
-
-def _there(tables: Gathered, columns: Columns, missing_codes: Codes) -> tuple[Columns, Codes]:
-    """Roles and missing codes without those of columns that no table has; what was left out goes into the notes."""
+def _there(tables: Gathered, columns: Columns, codes: MissingCodes) -> tuple[Gathered, Columns, MissingCodes]:
+    """Tables, roles and missing codes without those of columns that no table has, each with a note."""
     frames = [frame for frame in (tables.sessions, tables.patients) if frame is not None]
     there = {str(name) for frame in frames for name in (*frame.columns, *frame.index.names)}
+    notes = list(tables.notes)
+    if columns.therapist not in (None, DEFAULT_THERAPIST) and columns.therapist not in there:
+        notes.append(f"No table says who treats whom ({columns.therapist!r}): therapists count as unknown.")
+        columns, tables = replace(columns, therapist=None), replace(tables, therapists=None)
     if tables.therapists is not None:
         there |= set(map(str, tables.therapists.columns))
-    elif columns.therapist not in (None, DEFAULT_THERAPIST) and columns.therapist not in there:
-        tables.notes.append(f"No table has the therapist column {columns.therapist!r}: therapists count as unknown.")
-        columns = replace(columns, therapist=None)
-    if isinstance(missing_codes, Mapping):
-        gone = [name for name in missing_codes if name not in there and name != ALL_SCORES]
+    if isinstance(codes, Mapping):
+        gone = [name for name in codes if name not in there and name != ALL_SCORES]
         if gone:
-            tables.notes.append(f"Missing codes of {listed(gone)} were not needed: no table has the column.")
-        missing_codes = {name: codes for name, codes in missing_codes.items() if name not in gone}
-    return columns, missing_codes
+            notes.append(f"Missing codes of {listed(gone)} were not needed: no table has the column.")
+        codes = {name: own for name, own in codes.items() if name not in gone}
+    return replace(tables, notes=notes), columns, codes

@@ -14,6 +14,7 @@ from personalize.check import CheckReport, check_files
 from personalize.effects.checks import named_moderators
 from personalize.effects.intake import baseline_table
 from personalize.files import read_panel
+from personalize.study.pseudonyms import check_moderators
 from personalize.study.schema import KEYS
 
 READING = (
@@ -104,8 +105,11 @@ class Study:
         report = check_files(self._sessions(), items=items, **self._reading())
         moderators = list(self.get("analysis.moderators"))
         if report.ok and moderators:
+            panel = self.read()
             try:
-                named_moderators(baseline_table(self.read()), moderators)
+                named_moderators(baseline_table(panel), moderators)
+                if self.get("output.pseudonyms"):
+                    check_moderators(panel, moderators)
             except OptionError as error:
                 return replace(report, problems=(f"{self.source}: analysis.{error}",))
         return report

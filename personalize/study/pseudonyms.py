@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features import Panel
-from features.errors import listed
+from features.errors import OptionError, listed
 from features.intake import names_or_remarks
 from personalize.study.panel_store import panel_tables, rebuilt
 
@@ -38,21 +38,38 @@ def pseudonymised(panel: Panel, seed: int) -> tuple[Panel, pd.DataFrame]:
         own = str(columns.therapist)
         for name in ("patients", "therapists"):
             tables[name] = tables[name].assign(**{own: tables[name][own].map(therapists).astype(object)})
-    named: list[str] = []
-    for role in ("patients", "therapists"):
-        table = tables.get(role, pd.DataFrame())
-        described = [name for name in table.columns if name not in (columns.patient, columns.therapist)]
-        found = [str(name) for name in described if names_or_remarks(table[name], fewest=2)]
+    named = {"patients": identifying(panel.patients), "therapists": identifying(panel.therapists)}
+    for role, found in named.items():
         if found:
-            tables[role] = table.drop(columns=found)
-            named += found
+            tables[role] = tables[role].drop(columns=found)
     new = rebuilt(panel, tables)
     new.notes = [_renamed(note, {**therapists, **patients}) for note in panel.notes]
-    if named:
-        new.notes.append(f"Left out under pseudonyms, as names or free text: {listed(named, 30)}.")
+    if any(named.values()):
+        left = listed([*named["patients"], *named["therapists"]], 30)
+        new.notes.append(f"Left out under pseudonyms, as names or free text: {left}.")
     rows = [("patient", str(old), name) for old, name in patients.items()]
     rows += [("therapist", str(old), name) for old, name in therapists.items()]
     return new, pd.DataFrame(rows, columns=["role", "identifier", "pseudonym"])
+
+
+def identifying(table: pd.DataFrame) -> list[str]:
+    """Columns of a patients or therapists table that may name somebody, however few they are."""
+    return [str(name) for name in table.columns if names_or_remarks(table[name], fewest=2)]
+
+
+def check_moderators(panel: Panel, moderators: Sequence[str]) -> None:
+    """Refuse moderators that pseudonyms leave out.
+
+    Raises
+    ------
+    OptionError
+    """
+    gone = [name for name in identifying(panel.patients) if name in moderators]
+    if gone:
+        raise OptionError(
+            f"moderators: {listed(gone)} is left out under pseudonyms, as a name or free text; name other columns, "
+            "group its values, or run without pseudonyms."
+        )
 
 
 def _drawn(letter: str, ids: list[Any], rng: np.random.Generator, width: int) -> dict[Any, str]:

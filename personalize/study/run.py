@@ -23,7 +23,7 @@ from personalize.study.config import Study
 from personalize.study.dictionary import results_dictionary
 from personalize.study.panel_store import plain, save_panel
 from personalize.study.progress import Show, Stages
-from personalize.study.pseudonyms import pseudonymised
+from personalize.study.pseudonyms import check_moderators, pseudonymised
 from personalize.study.summary import summarise_run
 
 PACKAGES = ("personalize", "numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "pyarrow")
@@ -121,6 +121,7 @@ def _write_run(
 ) -> RunSummary:
     key_table, key = None, None
     if study.get("output.pseudonyms"):
+        check_moderators(panel, study.get("analysis.moderators"))
         panel, key_table = pseudonymised(panel, study.get("analysis.seed"))
         further = {}  # they would name patients
     done = analyse(panel, study, stages)

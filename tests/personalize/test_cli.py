@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -179,6 +180,26 @@ def test_missing_codes_for_all_scores_and_by_column_together(tmp_path: Path) -> 
     notes = json.loads(told.out)["notes"]
     assert any("1 value of 'phq9' set to missing (code -9)" in note for note in notes)
     assert any("2 values of 'wai' set to missing (code -9, 99)" in note for note in notes)
+
+
+def test_codes_for_all_scores_hold_for_items_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = good_table().assign(age=30)
+    for item in ("i1", "i2"):
+        values[item] = np.where(rng.random(len(values)) < 0.2, -9, values["phq9"] + rng.integers(-2, 3, len(values)))
+    file = saved(tmp_path, values.to_csv(index=False))
+    text = (
+        f"[data]\nsessions = '{Path(file).name}'\nmissing_codes = {{ '*' = [-9], age = [999] }}\n"
+        "[outcome]\ncolumn = 'phq9'\n[alliance]\ncolumn = 'wai'\n[items]\nphq9 = ['i1', 'i2']\n"
+    )
+    toml = saved(tmp_path, text, "study.toml")
+    mixed = json.loads(invoke("check", toml, "--json").out)["reliability"]
+    plain = json.loads(invoke("check", toml, "--missing-code", "-9", "--json").out)["reliability"]
+    assert mixed == plain and mixed[0]["alpha"] > 0.3
+
+
+def test_remedies_quote_names_with_blanks() -> None:
+    assert in_flags("pass leave_out=['first name'].") == "pass --leave-out 'first name'."
 
 
 def test_a_column_that_looks_like_the_therapists_is_named(tmp_path: Path) -> None:

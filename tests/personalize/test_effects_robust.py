@@ -10,6 +10,7 @@ from features import Panel
 from personalize import AllianceEffect, simulate_clinic
 from personalize.effects import checks
 from personalize.effects.adjusted import KAPPA0, PHI, Errors
+from personalize.effects.encode import learn_encoding
 from personalize.effects.first_stage import first_stage
 from personalize.effects.intake import baseline_table
 from personalize.study.panel_store import panel_tables, rebuilt
@@ -49,9 +50,9 @@ def test_feedback_is_estimated_where_the_alliance_is_rated_every_second_session(
 
 
 def test_feedback_that_cannot_be_estimated_is_said() -> None:
-    panel = simulate_clinic("null", n_patients=100, n_sessions=12, random_state=0).panel
-    # outcome at 1, 2 and 5, 6 and 9, 10, alliance at 1, 5, 9: never two outcomes before a rating
-    turn = panel.session % 4
+    panel = simulate_clinic("null", n_patients=100, n_sessions=20, random_state=0).panel
+    # outcome at 1, 2 and 4, 5 and 7, 8, ..., alliance at 1, 4, 7, ...: never two outcomes up to a rating
+    turn = panel.session % 3
     seldom = changed(
         panel,
         alliance=np.where(turn == 1, panel.alliance, np.nan),
@@ -59,10 +60,9 @@ def test_feedback_that_cannot_be_estimated_is_said() -> None:
     )
     notes: list[str] = []
     average = first_stage(seldom, Errors(), notes=notes).average
-    if average.corrected:
-        assert any("Feedback of the outcome on the alliance could not be estimated" in note for note in notes)
-    else:
-        assert any("too short for the short-panel bias correction" in note for note in notes)
+    assert average.corrected
+    assert average.kept.dynamics.estimated.tolist() == [True, True, False, False, False]
+    assert any("Feedback of the outcome on the alliance could not be estimated" in note for note in notes)
 
 
 # -- trends --------------------------------------------------------------------------------------------------------
@@ -97,6 +97,25 @@ def test_columns_about_few_therapists_are_no_moderators() -> None:
     named = baseline_table(panel)[["severity", "therapist_warmth"]]
     assert checks.without_therapists(panel, named, list(named.columns), notes) is named
     assert "may be the therapists' own differences" in notes[1]
+
+
+def test_patients_without_a_therapist_count_by_themselves() -> None:
+    """Four treated patients of two therapists say nothing about which columns are therapists'."""
+    panel = simulate_clinic(n_patients=60, n_sessions=5, random_state=2).panel
+    tables = panel_tables(panel)
+    own = tables["patients"][panel.columns.therapist].astype(object)
+    own[:] = None
+    own.iloc[:4] = [panel.therapist_ids[0]] * 2 + [panel.therapist_ids[1]] * 2
+    tables["patients"][panel.columns.therapist] = own
+    alone = rebuilt(panel, tables)
+    table = alone.patients
+    assert checks.without_therapists(alone, table, None, []) is table
+
+
+def test_a_third_category_is_unknown_where_two_were_learned() -> None:
+    encoding = learn_encoding(pd.DataFrame({"sex": ["f"] * 30 + ["m"] * 20}))
+    coded = encoding.matrix(pd.DataFrame({"sex": ["f", "m", None, "x"]}))[:, 0]
+    assert coded[2] == coded[3] == 0.0 and coded[0] < 0 < coded[1]
 
 
 def test_with_ten_therapists_their_columns_stay() -> None:

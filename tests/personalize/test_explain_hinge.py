@@ -232,6 +232,8 @@ def test_the_probability_of_a_benefit_does_not_hang_on_draws():
     panel, _, effect = fitted()
     one, other = (explain.hinge(effect, panel, random_state=seed)["p_benefit"] for seed in (0, 1))
     np.testing.assert_array_equal(one, other)
+    own = explain.hinge(effect, panel, sd="own")
+    assert not np.array_equal(own["p_benefit"], one)  # an SD of its own may be drawn as none
     drawn, _ = effect.draws(4000, 5)
     np.testing.assert_allclose(one, (drawn < 0).mean(axis=0), atol=4 * 0.5 / np.sqrt(4000))
 

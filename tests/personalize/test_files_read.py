@@ -267,6 +267,40 @@ def test_a_word_for_missing_among_decimal_commas(tmp_path: Path) -> None:
     assert np.isnan(panel.outcome).sum() == 1 and panel.outcome[0] == 10.1
 
 
+def test_a_point_among_decimal_commas_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("patient_id;session;outcome;alliance\na;1;12,5;3\na;2;13,5;4\nb;1;1.200;3\nb;2;9,5;4\n")
+    with pytest.raises(PanelError, match="a decimal comma among numbers with points"):
+        read_panel(path, decimal=",", better="low")
+
+
+def test_missing_codes_of_a_column_that_is_left_out() -> None:
+    sessions = pd.DataFrame({"patient_id": ["a", "a", "b", "b"], "session": [1, 2, 1, 2], "outcome": [4, -9, 6.0, 1]})
+    sessions["therapist_id"] = ["t", "t", "u", "u"]
+    patients = pd.DataFrame({"patient_id": ["a", "b"], "age": [30, 999], 5: ["Ann", "Bob"]})
+    panel = read_panel(
+        sessions,
+        patients,
+        leave_out=["age", "5"],
+        missing_codes={"*": [-9], "age": [999]},
+        better="low",
+        columns=Columns(alliance=None),
+    )
+    assert panel.patients.columns.tolist() == [] and np.isnan(panel.outcome).sum() == 1
+    with pytest.raises(OptionError, match="give a list of columns"):
+        read_panel(sessions, patients, leave_out="age", better="low", columns=Columns(alliance=None))
+
+
+def test_therapists_whom_no_table_assigns_are_left_aside_for_new_patients() -> None:
+    sessions = pd.DataFrame({"patient_id": ["a", "a"], "session": [1, 2], "outcome": [4, 3.0]})
+    staff = pd.DataFrame({"who": ["t"], "years": [3]})
+    roles = Columns(alliance=None, therapist="who")
+    panel = read_panel(sessions, therapists=staff, columns=roles, better="low", absent="unknown")
+    assert panel.n_therapists == 0 and any("No table says who treats whom ('who')" in note for note in panel.notes)
+    indexed = sessions.assign(who="t").set_index("who")
+    assert read_panel(indexed, therapists=staff, columns=roles, better="low", absent="unknown").n_therapists == 1
+
+
 def test_columns_that_are_left_out_are_nowhere(tmp_path: Path) -> None:
     sessions = pd.DataFrame({"patient_id": ["a", "a", "b", "b"], "session": [1, 2, 1, 2], "outcome": [4, 3, 6.0, 1]})
     patients = pd.DataFrame({"patient_id": ["a", "b"], "age": [30, 40], "name": ["Ann", "Bob"]})

@@ -220,7 +220,7 @@ def test_new_patients_need_neither_the_therapist_nor_columns_with_missing_codes(
     panel = new_panel(results, {"data.patients": str(tmp_path / "new.csv")})
     made = predict(results, panel)
     assert len(made.forecasts) and made.forecasts["mean"].notna().all()
-    assert any("therapist column 'clinician_no'" in note for note in panel.notes)
+    assert any("who treats whom ('clinician_no')" in note for note in panel.notes)
     assert any("Missing codes of 'age' were not needed" in note for note in panel.notes)
 
 
@@ -354,6 +354,23 @@ def test_pseudonyms_leave_no_identifier_in_anything_written(tmp_path: Path, quic
     assert "'=secret-p0001" in set(key["identifier"])  # no formula for a spreadsheet
     forecasts = pd.read_csv(tmp_path / "r" / "forecasts.csv")
     assert set(forecasts["patient_id"]) == set(key.loc[key["role"] == "patient", "pseudonym"])
+
+
+def test_few_therapists_names_are_left_out_and_refused_as_moderators(tmp_path: Path, quick: None) -> None:
+    write_clinic(tmp_path / "clinic", n_patients=24, n_sessions=5, caseload=8, seed=1)
+    for name, who in (("therapists", "surname"), ("patients", "town")):
+        path = tmp_path / "clinic" / f"{name}.csv"
+        table = pd.read_csv(path)
+        table.assign(**{who: [f"secret-{i}" for i in range(len(table))]}).to_csv(path, index=False)
+    given = {"output.folder": str(tmp_path / "r"), "output.pseudonyms": True}
+    toml = tmp_path / "clinic" / "study.toml"
+    named = study_from_toml(toml, {**given, "analysis.moderators": ["town"]})
+    assert any("left out under pseudonyms" in problem for problem in named.check().problems)
+    with pytest.raises(OptionError, match="'town' is left out under pseudonyms"):
+        run_study(named)
+    run_study(study_from_toml(toml, given))
+    for file in (tmp_path / "r").rglob("*"):
+        assert not file.is_file() or b"secret-" not in readable(file), file.name
 
 
 def test_pseudonyms_carry_each_patients_own_data(done: Done) -> None:

@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from personalize.effects.checks import LEVEL_OF_TEST
+from personalize.effects.checks import holm
 from personalize.report import charts
 from personalize.report.blocks import Figure, Section, Table, ends, table
 from personalize.report.inputs import ReportInputs
@@ -67,8 +67,7 @@ def tested(test: pd.Series, what: str) -> str:
         return f"There are too few data to test whether patients differ in {what}."
     intake = float(test.get("baseline_p_value", math.nan))
     by_intake = f"; the part that intake predicts: {p_value(intake)}" if math.isfinite(intake) else ""
-    if math.isfinite(intake) and not bool(test["detected"]) and min(intake, float(test["p_value"])) < LEVEL_OF_TEST:
-        by_intake += "; two tests, so Holm's correction asks the smaller one for half of .05"
+    by_intake += holm(float(test["p_value"]), intake, detected=bool(test["detected"])) if by_intake else ""
     shown = "Patients differ in" if bool(test["detected"]) else "The data do not show that patients differ in"
     return f"{shown} {what} (heterogeneity test: {p_value(test['p_value'])}{by_intake})."
 
