@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -96,12 +97,7 @@ def average_and_tests(effect: AllianceEffect, clinic: SimulatedClinic) -> dict[s
 def oracle(effect: AllianceEffect, clinic: SimulatedClinic) -> PatientEffects:
     """Give the same shrinkage the true baseline part of each effect: the best that moderators could do."""
     tau = clinic.truth.patients["tau"].to_numpy()
-    posterior = shrink(
-        effect.own_slope_,
-        effect.own_variance_,
-        tau - tau.mean(),
-        effect.clusters_,
-        average_variance=float(effect.average_covariance_[1, 1]),
-    )
+    told = replace(effect.patients_, tau=tau - tau.mean())
+    posterior = shrink(told, average_variance=float(effect.average_covariance_[1, 1]))
     parts = posterior.components
     return PatientEffects(posterior.mean, mixture_quantile(parts, 0.05), mixture_quantile(parts, 0.95))

@@ -19,7 +19,14 @@ from personalize.effects.first_stage import FirstStage, first_stage
 from personalize.effects.intake import intake_matrix, therapist_table
 from personalize.effects.moderators import FEWEST_PATIENTS, Moderators, fit_moderators
 from personalize.effects.own_slopes import OwnSlopes
-from personalize.effects.shrinkage import Posterior, draw, mixture_quantile, shrink, summarise
+from personalize.effects.shrinkage import (
+    Patients,
+    draw,
+    mixture_quantile,
+    shrink,
+    standardised_noise,
+    summarise,
+)
 from personalize.effects.tables import average_table, effects_table, heterogeneity_table
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.validation import orthogonal_scores, validation_table
@@ -120,16 +127,16 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
             seed=self.random_state,
             notes=notes,
         )
-        x, slopes, average = first.x, first.slopes, first.average
+        slopes, average = first.slopes, first.average
 
         moderators = self._moderators(first, panel.clusters, notes)
-        b, v, tau = self._per_patient(panel.n_patients, x, slopes, moderators)
-        posterior = shrink(
-            b, v, tau, panel.clusters, average_variance=average.variance, has_therapists=panel.n_therapists > 1
+        self._adopt(panel, first, moderators, errors)
+        self.posterior_ = shrink(
+            self.patients_, average_variance=average.variance, has_therapists=panel.n_therapists > 1
         )
-        self._adopt(panel, first, moderators, posterior, errors, (b, v, tau, x))
+        checks.noise_matters(self.posterior_, self.patients_.noise, notes)
         self.heterogeneity_ = heterogeneity_table(
-            first.any_test, first.baseline_test, slopes, posterior, tau, checks.LEVEL_OF_TEST
+            first.any_test, first.baseline_test, slopes, self.posterior_, self.patients_, checks.LEVEL_OF_TEST
         )
         self.average_ = average_table(average, slopes, panel, self.level)
         self.persistence_ = pd.Series({"estimate": average.pair[0], "se": float(np.sqrt(average.covariance[0, 0]))})
@@ -146,34 +153,31 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         b = first.slopes.slope[first.known]
         return fit_moderators(first.x[who], b, first.weight, clusters[who], seed=self.random_state)
 
-    @staticmethod
-    def _per_patient(
-        n: int, x: Floats, slopes: OwnSlopes, moderators: Moderators | None
-    ) -> tuple[Floats, Floats, Floats]:
-        """Own slope, variance and out-of-fold baseline prediction of every patient of the panel."""
-        b, v, tau = np.full(n, np.nan), np.full(n, np.inf), np.zeros(n)
-        b[slopes.who], v[slopes.who] = slopes.slope, slopes.variance
+    def _per_patient(self, n: int, x: Floats, slopes: OwnSlopes, moderators: Moderators | None) -> None:
+        """Own slope, variance, noise and out-of-fold baseline prediction of every patient of the panel."""
+        b, v, noise, tau = np.full(n, np.nan), np.full(n, np.inf), np.ones(n), np.zeros(n)
+        b[slopes.who], v[slopes.who], noise[slopes.who] = slopes.slope, slopes.variance, slopes.own_noise
         known = np.isfinite(v)
         if moderators is not None:
             tau[known] = moderators.out_of_fold
             if (~known).any():
                 tau[~known] = moderators.predict(x[~known])
-        return b, v, tau
+        self.own_slope_, self.own_variance_, self.own_noise_ = b, v, noise
+        self.baseline_prediction_, self._x = tau, x
 
-    def _adopt(
-        self,
-        panel: Panel,
-        first: FirstStage,
-        moderators: Moderators | None,
-        posterior: Posterior,
-        errors: Errors,
-        arrays: tuple[Floats, Floats, Floats, Floats],
-    ) -> None:
+    @property
+    def patients_(self) -> Patients:
+        """What the shrinkage is told of the patients of the fit."""
+        v = self.own_variance_
+        noise = standardised_noise(self.own_noise_, np.isfinite(v))
+        return Patients(self.own_slope_, v, self.baseline_prediction_, self.clusters_, noise)
+
+    def _adopt(self, panel: Panel, first: FirstStage, moderators: Moderators | None, errors: Errors) -> None:
         self._panel = panel
         self._errors, self._average_covariance = errors, first.average.covariance
         self._therapist_table = therapist_table(panel)
-        self.encoding_, self.moderators_, self.posterior_ = first.encoding, moderators, posterior
-        self.own_slope_, self.own_variance_, self.baseline_prediction_, self._x = arrays
+        self.encoding_, self.moderators_ = first.encoding, moderators
+        self._per_patient(panel.n_patients, first.x, first.slopes, moderators)
         self.clusters_ = panel.clusters
         self.patient_ids_ = panel.patient_ids
         self.therapist_ids_ = [t.item() if hasattr(t, "item") else t for t in panel.therapist_ids]
@@ -208,16 +212,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         sd = np.sqrt(np.maximum(np.diag(cov), 1e-300))
         r = float(np.clip(cov[0, 1] / (sd[0] * sd[1]), -0.999, 0.999)) if sd.all() else 0.0
         rho = self.persistence_["estimate"] + sd[0] * (r * shared + np.sqrt(1 - r**2) * rng.standard_normal(n))
-        effects = draw(
-            self.own_slope_,
-            self.own_variance_,
-            self.baseline_prediction_,
-            self.clusters_,
-            self.posterior_,
-            shared,
-            n,
-            rng,
-        )
+        effects = draw(self.patients_, self.posterior_, shared, n, rng)
         return effects, np.clip(rho, -0.99, 0.99)
 
     @property
@@ -275,10 +270,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
             known = frame[c.therapist].map(lambda t: code.get(t, -1)).to_numpy()
             cluster = np.where(known >= 0, known, cluster)
         everyone = summarise(
-            np.concatenate([self.own_slope_, np.full(n, np.nan)]),
-            np.concatenate([self.own_variance_, np.full(n, np.inf)]),
-            np.concatenate([self.baseline_prediction_, tau]),
-            np.concatenate([self.clusters_, cluster]),
+            self.patients_.with_new(tau, cluster),
             self.posterior_.grid,
             self.posterior_.components[0],
             float(self.average_covariance_[1, 1]),
@@ -353,7 +345,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
             )
         known = np.isfinite(self.own_variance_)
         b, tau = self.own_slope_[known], self.moderators_.held_out + self.average_["estimate"]
-        spread = 1.0 / self.own_variance_[known]
+        spread = self.own_noise_[known] / self.own_variance_[known]  # noise left out: effects may go with it
         scores = orthogonal_scores(b, spread, tau, self._x[known], self.moderators_.fold)
         sign = -1.0 if self.better_ == "low" else 1.0
         return validation_table(

@@ -14,7 +14,8 @@ from features.errors import NotEnoughData, OptionError, check_level, check_seed,
 from features.panel import Panel
 from personalize.effects.adjusted import KAPPA0, PHI, Errors
 from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average
-from personalize.effects.transitions import Grid, Transitions
+from personalize.effects.shrinkage import Posterior
+from personalize.effects.transitions import Floats, Grid, Transitions
 
 LEVEL_OF_TEST = 0.05
 TRENDS_SHOWN = 2.0 / float(chi2.ppf(0.95, 2))  # weight of the average with trends where the difference has p = .05
@@ -298,4 +299,18 @@ def short(panel: Panel, average: Average, is_short: bool, notes: list[str]) -> N
         notes.append(
             "The estimates with and without individual trends differ (p < .05): patients follow trends of their own, "
             "or noise changes over treatment. The average rests mostly on the estimate that takes trends out."
+        )
+
+
+def noise_matters(posterior: Posterior, z: Floats, notes: list[str]) -> None:
+    """Say so where effects probably go with the noise of the patient's own outcome."""
+    weights, sds = posterior.components[0], posterior.grid[:, 3]
+    probability = float(weights @ (sds > 0))
+    if probability > 0.5:
+        share = posterior.noise_slope * float(z.std())
+        notes.append(
+            "Effects go with how noisy the patient's own outcome is: one SD more of log noise goes with an effect "
+            f"{share:+.2f} points higher (probability {probability:.2f} that it matters at all). Single effects take "
+            "this into account; a floor or ceiling of the outcome, and scores that swing more where they are high, do "
+            "such things: look at the scores of the patients with the least and with the most noise."
         )

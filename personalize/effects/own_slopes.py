@@ -32,6 +32,8 @@ class OwnSlopes:
         v_i, its sampling variance; infinity where the alliance did not move.
     spread : array of shape (k,)
         ã' M ã, how much the alliance moved.
+    own_noise : array of shape (k,)
+        s_i² over the average; ones where patients do not demonstrably differ in noise.
     noise : float
         Variance of the residual the slopes are estimated from, averaged over patients.
     reliability : float
@@ -42,6 +44,7 @@ class OwnSlopes:
     slope: Floats
     variance: Floats
     spread: Floats
+    own_noise: Floats
     noise: float
     reliability: float
 
@@ -88,7 +91,7 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     slope = np.where(moving, slope / reliability, np.nan)
     own = own_noise(m, working, inflation, freedom)
     variance = np.where(moving, noise * own * inflation / (safe * reliability**2), np.inf)
-    return OwnSlopes(m.within.who, slope, variance, spread, float(noise), float(reliability))
+    return OwnSlopes(m.within.who, slope, variance, spread, own, float(noise), float(reliability))
 
 
 def working_theta(m: Moments, *, lagged_outcome: bool) -> Floats:
@@ -195,7 +198,11 @@ def largest_heterogeneity(slopes: OwnSlopes, level: float = 0.95) -> float:
 
 
 def mean_slope(slopes: OwnSlopes) -> float:
-    """Mean of own slopes, each weighted by 1 / (v_i + ω²)."""
+    """Mean of own slopes, each weighted by 1 / (v_i + ω²) as if all patients had the same noise.
+
+    The average effect does not weigh patients by their noise either: where effects go with it, the two would differ.
+    """
     known = np.isfinite(slopes.variance)
-    weight = 1.0 / (slopes.variance[known] + moment_heterogeneity(slopes))
+    alike = slopes.variance[known] / slopes.own_noise[known]
+    weight = 1.0 / (alike + moment_heterogeneity(slopes))
     return float(weight @ slopes.slope[known] / weight.sum())

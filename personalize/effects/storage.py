@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="AllianceEffect")
 
 FORMAT = "personalize-alliance-effect"
-VERSION = 1
+VERSION = 2
 SERIES = ("average_", "heterogeneity_", "persistence_")
 
 
@@ -34,6 +34,7 @@ def save(effect: AllianceEffect, folder: Path) -> None:
     arrays = {
         "own_slope": effect.own_slope_,
         "own_variance": effect.own_variance_,
+        "own_noise": effect.own_noise_,
         "baseline_prediction": effect.baseline_prediction_,
         "clusters": effect.clusters_,
         "x": effect._x,
@@ -69,7 +70,7 @@ def save(effect: AllianceEffect, folder: Path) -> None:
         "options": effect.get_params(),
         "encoding": effect.encoding_.to_dict(),
         "series": {name: _plain(getattr(effect, name)) for name in SERIES},
-        "posterior": {k: getattr(p, k) for k in ("omega", "psi", "average_variance", "extra_variance")},
+        "posterior": {k: getattr(p, k) for k in ("noise_slope", "omega", "psi", "average_variance", "extra_variance")},
         "ridge_intercept": None if m is None else m.ridge.intercept,
         "n_boosters": 0 if m is None else len(m.boosters),
         "therapist_ids": effect.therapist_ids_,
@@ -103,6 +104,11 @@ def load(cls: type[E], folder: Path) -> E:
         raise FileError(f"{path}: this is not a saved AllianceEffect.")
     if text["version"] > VERSION:
         raise FileError(f"{path}: written by a later version (format {text['version']}, this reads up to {VERSION}).")
+    if text["version"] < VERSION:
+        raise FileError(
+            f"{path}: written by an earlier version (format {text['version']}, this reads {VERSION}); fit the effect "
+            "again."
+        )
     effect = cls(**text["options"])
     effect.encoding_ = Encoding.from_dict(text["encoding"])
     for name in SERIES:
@@ -119,7 +125,7 @@ def load(cls: type[E], folder: Path) -> E:
         **text["posterior"],
     )
     effect.moderators_ = _moderators(text, a, folder)
-    effect.own_slope_, effect.own_variance_ = a["own_slope"], a["own_variance"]
+    effect.own_slope_, effect.own_variance_, effect.own_noise_ = a["own_slope"], a["own_variance"], a["own_noise"]
     effect.baseline_prediction_, effect.clusters_, effect._x = a["baseline_prediction"], a["clusters"], a["x"]
     effect._average_covariance = a["average_covariance"]
     effect._therapist_table = staff

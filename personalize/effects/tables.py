@@ -14,7 +14,7 @@ from personalize.effects.adjusted import BETA
 from personalize.effects.average import Average
 from personalize.effects.heterogeneity import Test
 from personalize.effects.own_slopes import OwnSlopes, largest_heterogeneity
-from personalize.effects.shrinkage import Posterior
+from personalize.effects.shrinkage import Patients, Posterior
 from personalize.effects.transitions import Floats, Ints
 
 if TYPE_CHECKING:
@@ -73,13 +73,14 @@ def robustness(average: Average, slopes: OwnSlopes) -> tuple[float, float]:
 
 
 def heterogeneity_table(
-    any_test: Test, base_test: Test, slopes: OwnSlopes, posterior: Posterior, tau: Floats, level: float
+    any_test: Test, base_test: Test, slopes: OwnSlopes, posterior: Posterior, patients: Patients, level: float
 ) -> pd.Series:
     """Both tests, the standard deviations of effects, and whether patients may be ranked (Holm over the two tests)."""
     p = np.array([any_test.p_value, base_test.p_value])
     known = p[np.isfinite(p)]
     detected = bool(known.size and known.min() * known.size < level)
-    sd_baseline = float(posterior.gamma[1] * tau.std())
+    sd_baseline = float(posterior.gamma[1] * patients.tau.std())
+    sd_noise = float(abs(posterior.noise_slope) * patients.noise.std())
     return pd.Series(
         {
             "statistic": any_test.statistic,
@@ -87,12 +88,13 @@ def heterogeneity_table(
             "baseline_statistic": base_test.statistic,
             "baseline_p_value": base_test.p_value,
             "detected": detected,
-            "sd_total": float(np.sqrt(sd_baseline**2 + posterior.omega**2 + posterior.psi**2)),
+            "sd_total": float(np.sqrt(sd_baseline**2 + sd_noise**2 + posterior.omega**2 + posterior.psi**2)),
             "sd_not_excluded": largest_heterogeneity(slopes),
             "sd_baseline": sd_baseline,
             "sd_therapist": posterior.psi,
             "sd_patient": posterior.omega,
             "baseline_slope": float(posterior.gamma[1]),
+            "noise_slope": posterior.noise_slope,
             "n_patients": any_test.n,
         },
         dtype=object,

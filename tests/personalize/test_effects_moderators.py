@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from personalize.effects.moderators import fit_moderators, out_of_bag
-from personalize.effects.shrinkage import mixture_quantile, shrink
+from personalize.effects.shrinkage import Patients, mixture_quantile, shrink
 
 
 def clinic(n: int, per: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -58,7 +58,7 @@ def test_estimates_spread_no_more_than_what_they_estimate() -> None:
         rng = np.random.default_rng(seed)
         cluster, v = np.arange(300) // 20, rng.gamma(4.0, 4.0, 300)
         truth = rng.normal(0, 1.8, 300) + 0.5 * rng.standard_normal(15)[cluster]
-        posterior = shrink(truth + rng.normal(0, np.sqrt(v)), v, np.zeros(300), cluster)
+        posterior = shrink(Patients(truth + rng.normal(0, np.sqrt(v)), v, np.zeros(300), cluster, np.zeros(300)))
         centred = posterior.mean - posterior.mean.mean()
         products += (centred @ truth, centred @ centred)
         low, high = (mixture_quantile(posterior.components, q) for q in (0.05, 0.95))

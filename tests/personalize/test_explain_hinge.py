@@ -13,7 +13,7 @@ from features import Columns, Panel
 from features.errors import NotFitted, OptionError, PanelError
 from personalize import explain
 from personalize.effects.alliance_effect import AllianceEffect
-from personalize.effects.shrinkage import draw, shrink, unevenness
+from personalize.effects.shrinkage import Patients, draw, shrink, unevenness
 from personalize.explain.hinge import top_probability
 from personalize.explain.verdicts import verdicts
 from personalize.simulate import simulate_clinic
@@ -205,8 +205,9 @@ def test_probabilities_of_the_top_fifth_come_true_where_the_model_holds():
         effect = -2.4 + tau + 0.6 * rng.standard_normal(40)[therapist] + free
         v = 14.0 * rng.gamma(3.0, 1 / 3, 800)
         slope = effect + np.sqrt(v) * rng.standard_normal(800)
-        posterior = shrink(slope, v, tau, therapist)
-        drawn = draw(slope, v, tau, therapist, posterior, np.zeros(800), 800, rng)
+        patients = Patients(slope, v, tau, therapist, np.zeros(800))
+        posterior = shrink(patients)
+        drawn = draw(patients, posterior, np.zeros(800), 800, rng)
         stated.append(top_probability(-drawn, 0.2))
         true.append(np.argsort(np.argsort(effect)) < 160)
     p, top = np.concatenate(stated), np.concatenate(true)
