@@ -43,12 +43,13 @@ def simulate_clinic(
 
     Parameters
     ----------
-    preset : {"nonlinear", "linear", "constant", "null", "uneven", "harsh"}
+    preset : {"nonlinear", "linear", "constant", "null", "uneven", "swinging", "harsh"}
         What the clinic is like where ``options`` does not say otherwise. In "linear" and "nonlinear" intake says
         something of the patients' effects, in "constant" all have the same effect, in "null" none has any; all four
         have feedback and shared trends and perfect ratings. "uneven" is "nonlinear" with outcomes that are noisier in
-        some patients than in others. "harsh" is "nonlinear" with everything else on: growth, phases, measurement error,
-        discrete scales, ceiling, missing ratings and sessions, drop-out, autocorrelation.
+        some patients than in others; in "swinging" those are the patients with the strongest effects. "harsh" is
+        "nonlinear" with everything else on: growth, phases, measurement error, discrete scales, ceiling, missing
+        ratings and sessions, drop-out, autocorrelation.
     n_patients : int
     n_sessions : int
         Average planned length of a treatment, in sessions.

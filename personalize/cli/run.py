@@ -27,8 +27,8 @@ def add_to(app: typer.Typer) -> None:
             str,
             typer.Option(
                 help="Kind of clinic: nonlinear and linear (patients differ in how much alliance helps), constant (all "
-                "alike), null (no effect), uneven (noisier outcomes in some), harsh (with measurement "
-                "error, missing ratings, drop-out).",
+                "alike), null (no effect), uneven (noisier outcomes in some), swinging (in those with the "
+                "strongest effects), harsh (with measurement error, missing ratings, drop-out).",
                 metavar="NAME",
             ),
         ] = "nonlinear",

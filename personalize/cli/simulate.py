@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
     def simulate(
         out: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="FOLDER")] = Path("clinic"),
         preset: Annotated[
-            str, typer.Option(help="nonlinear, linear, constant, null, uneven or harsh.", metavar="NAME")
+            str, typer.Option(help="nonlinear, linear, constant, null, uneven, swinging or harsh.", metavar="NAME")
         ] = "nonlinear",
         patients: Annotated[int, typer.Option(help="Number of patients.", metavar="NUMBER")] = 1000,
         sessions: Annotated[int, typer.Option(help="Sessions a treatment lasts on average.", metavar="NUMBER")] = 12,

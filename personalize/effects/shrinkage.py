@@ -32,7 +32,7 @@ N_OMEGA, N_PSI = 15, 7
 PRIOR_POWER = 0.5  # p(ω) ∝ √ω keeps the posterior off zero; chosen on tuning clinics, see docs/effects.md
 THERAPIST_SHARE = 0.5  # ψ / ω around which therapists are believed to differ; tuning clinics
 UNEVEN = 0.2  # how much Var(u_i) grows with the squared distance of τ̂_i from its mean, in SDs; tuning clinics
-NOISE_STATES = ((0.0, 0.0, 0.95), (1.0, 0.0, 0.04), (1.0, 0.25, 0.01))  # SD of δ / ω, growth of log SD(u_i) a SD
+NOISE_STATES = ((0.0, 0.0, 0.80), (1.0, 0.0, 0.16), (1.0, 0.25, 0.04))  # SD of δ / ω, growth of log SD(u_i) a SD
 # of log noise, prior probability; tuning clinics: noise that goes with the effect, noise that does not, floors
 MOST_NOISE = 3.0  # SDs at which z is held: one mistyped score must not decide δ
 LARGEST_SLOPE = 1.5  # γ1: out-of-bag predictions may be too timid, by no more than this

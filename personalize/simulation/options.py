@@ -29,7 +29,7 @@ _AMOUNTS = (
     "length_spread",
     "caseload_spread",
 )
-_MEMORIES = ("state_memory", "persistence", "noise_memory", "trait_level_correlation")
+_MEMORIES = ("state_memory", "persistence", "noise_memory", "trait_level_correlation", "noise_effect_correlation")
 _SWITCHES = ("discrete", "ceiling", "dates")
 
 
@@ -86,6 +86,9 @@ class ClinicOptions:
         SD (root mean square over patients) and autocorrelation of the session noise.
     noise_spread : float
         SD of the logarithm of the patients' own noise SDs; 0: the same noise for all.
+    noise_effect_correlation : float
+        Correlation of that logarithm with the patients' effects; below zero those with the most helpful alliance (where
+        a low outcome is better) have the noisiest outcomes.
     alliance_sem, outcome_sem : float
         Standard error of measurement of one rating.
     discrete : bool
@@ -143,6 +146,7 @@ class ClinicOptions:
     noise_sd: float = 5.0
     noise_memory: float = 0.0
     noise_spread: float = 0.0
+    noise_effect_correlation: float = 0.0
     alliance_sem: float = 0.0
     outcome_sem: float = 0.0
     discrete: bool = False
@@ -188,6 +192,7 @@ PRESETS: Mapping[str, ClinicOptions] = {
     "constant": _NOTHING_VARIES,
     "null": replace(_NOTHING_VARIES, average_effect=0.0),
     "uneven": replace(ClinicOptions(), noise_spread=0.5),
+    "swinging": replace(ClinicOptions(), noise_spread=0.5, noise_effect_correlation=-0.6),
     "harsh": ClinicOptions(
         phase_change=1.0,
         alliance_mean=5.5,

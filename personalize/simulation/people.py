@@ -79,13 +79,19 @@ def draw_people(
     ready = readiness(intake)
     spread = o.noise_spread  # the mean square stays noise_sd²
     growth = o.growth_sd * rng["growth"].standard_normal(n_patients)
+    tau = o.average_effect + moderation(intake, o.linear_moderators, o.nonlinear_moderators)
+    own_effect = o.patient_effect_sd * rng["effects"].standard_normal(n_patients)
+    staff_effect = o.therapist_effect_sd * rng["staff_parts"].standard_normal(n_therapists)
+    effect = tau + staff_effect[own] + own_effect
+    away, r = effect - effect.mean(), o.noise_effect_correlation
+    swing = r * away / max(away.std(), 1e-12) + np.sqrt(1 - r**2) * rng["noise_levels"].standard_normal(n_patients)
     return People(
         intake=intake,
         staff=staff,
         therapist=own,
-        tau=o.average_effect + moderation(intake, o.linear_moderators, o.nonlinear_moderators),
-        random_effect=o.patient_effect_sd * rng["effects"].standard_normal(n_patients),
-        staff_effect=o.therapist_effect_sd * rng["staff_parts"].standard_normal(n_therapists),
+        tau=tau,
+        random_effect=own_effect,
+        staff_effect=staff_effect,
         staff_alliance=staff_alliance,
         staff_outcome=staff_outcome,
         trait=trait,
@@ -93,7 +99,7 @@ def draw_people(
         level=level,
         gain=o.symptom_gain + o.symptom_gain_baseline * ready + growth,
         rise=o.alliance_rise + o.alliance_rise_baseline * ready,
-        noise_sd=o.noise_sd * np.exp(spread * rng["noise_levels"].standard_normal(n_patients) - spread**2),
+        noise_sd=o.noise_sd * np.exp(spread * swing - spread**2),
     )
 
 
