@@ -77,7 +77,8 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     average_ : Series
         estimate, lower, upper, se; uncorrected and its interval; robustness_value and more.
     heterogeneity_ : Series
-        Both tests, standard deviations, the largest one not excluded at 95 % (``sd_not_excluded``), ``detected``.
+        Both tests, standard deviations, the largest one not excluded at 95 % (``sd_not_excluded``), ``detected``,
+        and ``noise_slope``: points of effect per SD of the log noise of the patient's own outcome, 0 where it is alike.
     persistence_ : Series
         ρ: estimate, se.
     state_sd_ : float
