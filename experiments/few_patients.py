@@ -26,7 +26,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.model_selection import GroupKFold
 
-from experiments.peers import NEEDS, PEERS, available
+from experiments.peers import NEEDS, PEERS, PatientEffects, available
+from experiments.recovery_cell import fitted, score
 from experiments.workers import cores
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.moderators import out_of_bag
@@ -38,11 +39,9 @@ FOREST = "EconML CausalForestDML"
 
 
 def one_clinic(preset: str, patients: int, seed: int) -> dict[str, float | str | int]:
-    """RMSE of ours, of EconML (NaN where it is not installed), and of the shrinkage told the best mix."""
+    """RMSE of ours, of the best mix, and of EconML (NaN where it is not installed)."""
     clinic = simulate_clinic(preset, n_patients=patients, random_state=seed)
-    options = PRESETS[preset]
-    known = {"alliance_sem": options.alliance_sem or None, "outcome_sem": options.outcome_sem or None}
-    effect = AllianceEffect(**known, random_state=seed).fit(clinic.panel)
+    effect = fitted(preset, clinic, seed)
     truth = clinic.truth.patients["effect"].to_numpy()
     told = effect.patients_
     at = told.known
@@ -58,9 +57,9 @@ def one_clinic(preset: str, patients: int, seed: int) -> dict[str, float | str |
     return {
         "preset": preset,
         "seed": seed,
-        "ours": _rmse(ours, truth),
-        "best mix": _rmse(ours.mean() + away @ weights, truth),
-        "EconML": _rmse(forest, truth),
+        "ours": score(PatientEffects(ours), clinic)["rmse"],
+        "best mix": score(PatientEffects(ours.mean() + away @ weights), clinic)["rmse"],
+        "EconML": score(PatientEffects(forest), clinic)["rmse"],
     }
 
 
@@ -81,10 +80,6 @@ def learners(effect: AllianceEffect, seed: int) -> Floats:
             warnings.simplefilter("ignore", ConvergenceWarning)  # an end of the range is an answer: nothing to learn
             out[held, 1] = process.fit(x[train], centred[train]).predict(x[held])
     return np.column_stack([out_of_bag(x, centred, weight, cluster, seed), out])
-
-
-def _rmse(guess: Floats, truth: Floats) -> float:
-    return float(np.sqrt(np.mean((guess - truth) ** 2)))
 
 
 def few_patients(

@@ -74,7 +74,7 @@ class Plan:
 
 PLANS: dict[Size, Plan] = {
     "quick": Plan(("linear", "nonlinear", "harsh"), (300,), (12,), 3),
-    "full": Plan(("linear", "nonlinear", "constant", "null", "uneven", "harsh"), (300, 1000), (6, 12, 24), 10),
+    "full": Plan(tuple(PRESETS), (300, 1000), (6, 12, 24), 10),
 }
 
 

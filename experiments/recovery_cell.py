@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,11 +36,9 @@ def one_cell(preset: str, patients: int, sessions: int, seed: int, estimator: st
         found = PEERS[estimator](clinic.panel)
         seconds = time.perf_counter() - began
         return [{**score(found, clinic), "seconds": seconds}]
-    options = PRESETS[preset]
-    known = {"alliance_sem": options.alliance_sem or None, "outcome_sem": options.outcome_sem or None}
-    effect = AllianceEffect(**known, random_state=seed).fit(clinic.panel)
+    effect = fitted(preset, clinic, seed)
     seconds = time.perf_counter() - began
-    named = AllianceEffect(**known, moderators=list(MODERATORS), random_state=seed).fit(clinic.panel)
+    named = fitted(preset, clinic, seed, moderators=list(MODERATORS))
     flat = PatientEffects(np.full(clinic.panel.n_patients, effect.average_["estimate"]))
     return [
         {**score(estimates(effect), clinic), **average_and_tests(effect, clinic), "seconds": seconds},
@@ -47,6 +46,13 @@ def one_cell(preset: str, patients: int, sessions: int, seed: int, estimator: st
         {"estimator": ORACLE, **score(oracle(effect, clinic), clinic)},
         {"estimator": CONSTANT, **score(flat, clinic)},
     ]
+
+
+def fitted(preset: str, clinic: SimulatedClinic, seed: int, moderators: Sequence[str] | None = None) -> AllianceEffect:
+    """Fit the effect, told the errors of measurement of the preset: they are known of a measure, and no secret."""
+    sems = PRESETS[preset].alliance_sem or None, PRESETS[preset].outcome_sem or None
+    effect = AllianceEffect(alliance_sem=sems[0], outcome_sem=sems[1], moderators=moderators, random_state=seed)
+    return effect.fit(clinic.panel)
 
 
 def estimates(effect: AllianceEffect) -> PatientEffects:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from experiments.checkpoint import Checkpoint, Row, run_cells
 from experiments.many_clinics import study_main
-from personalize.effects.alliance_effect import AllianceEffect
+from experiments.recovery_cell import fitted
 from personalize.explain.hinge import hinge
 from personalize.simulate import PRESETS, simulate_clinic
 
@@ -42,10 +42,7 @@ def one_clinic(n_patients: int, n_sessions: int, preset: str, seed: int) -> list
         with bin −1 where nobody was ranked.
     """
     clinic = simulate_clinic(preset, n_patients=n_patients, n_sessions=n_sessions, random_state=seed)
-    options = PRESETS[preset]
-    effect = AllianceEffect(alliance_sem=options.alliance_sem, outcome_sem=options.outcome_sem, random_state=seed).fit(
-        clinic.panel
-    )
+    effect = fitted(preset, clinic, seed)
     p = hinge(effect, clinic.panel, top=TOP, random_state=seed)["p_top"].to_numpy(dtype=float)
     known = np.isfinite(p)
     if not known.any():

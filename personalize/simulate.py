@@ -101,14 +101,14 @@ def simulate_clinic(
     20 clinics of 1,000 patients a preset, Monte Carlo error 0.02 to 0.05 (0.10 for own slopes in "harsh"); the table
     is made by ``python -m experiments.benchmarks.naive_bias --seeds 20``.
 
-    ============================================  ======  =========  ========  ======  ======  =====
-    estimator                                     linear  nonlinear  constant  null    uneven  harsh
-    ============================================  ======  =========  ========  ======  ======  =====
-    pooled regression with lagged outcome          2.15     2.13       2.14     0.39    2.14    2.16
-    patient effects, lag, no correction            0.09     0.10       0.07     0.14    0.10    0.50
-    patient effects, alliance of the same session -1.40    -1.43      -1.29    -2.98   -1.40   -1.24
-    mean of the patients' own slopes              -1.83    -1.82      -1.80    -1.68   -1.79   -1.94
-    ============================================  ======  =========  ========  ======  ======  =====
+    ============================================  ========  ======  =========  ========  ========  ======  ========  ======  =====
+    estimator                                     linear  nonlinear  constant  null    uneven  swinging  harsh
+    ============================================  ========  ======  =========  ========  ========  ======  ========  ======  =====
+    pooled regression with lagged outcome          2.15     2.13       2.14     0.39    2.14    2.13      2.16
+    patient effects, lag, no correction            0.09     0.10       0.07     0.14    0.10    0.09      0.50
+    patient effects, alliance of the same session -1.40    -1.43      -1.29    -2.98   -1.40   -1.50     -1.24
+    mean of the patients' own slopes              -1.83    -1.82      -1.80    -1.68   -1.79   -1.77     -1.94
+    ============================================  ========  ======  =========  ========  ========  ======  ========  ======  =====
 
     Examples
     --------

@@ -79,6 +79,8 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     heterogeneity_ : Series
         Both tests, standard deviations, the largest one not excluded at 95 % (``sd_not_excluded``), ``detected``,
         and ``noise_slope``: points of effect per SD of the log noise of the patient's own outcome, 0 where it is alike.
+    patients_ : Patients
+        What the shrinkage is told: own slopes, their variances, baseline prediction, therapist, standardised noise.
     persistence_ : Series
         ρ: estimate, se.
     state_sd_ : float
@@ -135,7 +137,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         self.posterior_ = shrink(
             self.patients_, average_variance=average.variance, has_therapists=panel.n_therapists > 1
         )
-        checks.noise_matters(self.posterior_, self.patients_.noise, notes)
+        checks.noise_matters(self.posterior_, notes)
         self.heterogeneity_ = heterogeneity_table(
             first.any_test, first.baseline_test, slopes, self.posterior_, self.patients_, checks.LEVEL_OF_TEST
         )

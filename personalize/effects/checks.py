@@ -15,7 +15,7 @@ from features.panel import Panel
 from personalize.effects.adjusted import KAPPA0, PHI, Errors
 from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average
 from personalize.effects.shrinkage import Posterior
-from personalize.effects.transitions import Floats, Grid, Transitions
+from personalize.effects.transitions import Grid, Transitions
 
 LEVEL_OF_TEST = 0.05
 TRENDS_SHOWN = 2.0 / float(chi2.ppf(0.95, 2))  # weight of the average with trends where the difference has p = .05
@@ -302,15 +302,14 @@ def short(panel: Panel, average: Average, is_short: bool, notes: list[str]) -> N
         )
 
 
-def noise_matters(posterior: Posterior, z: Floats, notes: list[str]) -> None:
+def noise_matters(posterior: Posterior, notes: list[str]) -> None:
     """Say so where effects probably go with the noise of the patient's own outcome."""
     weights, sds = posterior.components[0], posterior.grid[:, 3]
     probability = float(weights @ (sds > 0))
     if probability > 0.5:
-        share = posterior.noise_slope * float(z.std())
         notes.append(
-            "Effects go with how noisy the patient's own outcome is: one SD more of log noise goes with an effect "
-            f"{share:+.2f} points higher (probability {probability:.2f} that it matters at all). Single effects take "
-            "this into account; a floor or ceiling of the outcome, and scores that swing more where they are high, do "
-            "such things: look at the scores of the patients with the least and with the most noise."
+            "Effects go with how noisy the patient's own outcome is: one SD more of log noise moves the effect by "
+            f"{posterior.noise_slope:+.2f} points (probability {probability:.2f} that it matters at all). Single "
+            "effects take this into account; a floor or ceiling of the outcome, and scores that swing more where they "
+            "are high, do such things: look at the scores of the patients with the least and with the most noise."
         )

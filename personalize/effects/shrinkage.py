@@ -225,8 +225,7 @@ def shrink(patients: Patients, *, average_variance: float = 0.0, has_therapists:
     for omega, psi, state in product(omegas, psis, NOISE_STATES if p.noise.any() else NOISE_STATES[:1]):
         share, growth, probability = state
         nodes = _integrate_gamma(p, float(omega), float(psi), share * max(float(omega), floor), growth)
-        odds = float(np.log(probability)) if p.noise.any() else 0.0
-        cells += [(*node, log_weight + odds) for *node, log_weight in nodes]
+        cells += [(*node, log_weight + float(np.log(probability))) for *node, log_weight in nodes]
     table = np.array(cells)
     log_weights = table[:, 5] + _log_prior(table[:, 0], table[:, 1], table[:, 2] * p.tau[known].std(), floor)
     # the grids are uneven: each node stands for its own stretch of the prior

@@ -83,8 +83,10 @@ def draw_people(
     own_effect = o.patient_effect_sd * rng["effects"].standard_normal(n_patients)
     staff_effect = o.therapist_effect_sd * rng["staff_parts"].standard_normal(n_therapists)
     effect = tau + staff_effect[own] + own_effect
-    away, r = effect - effect.mean(), o.noise_effect_correlation
-    swing = r * away / max(away.std(), 1e-12) + np.sqrt(1 - r**2) * rng["noise_levels"].standard_normal(n_patients)
+    away = effect - effect.mean()
+    tied = o.noise_effect_correlation if away.std() > 1e-12 else 0.0  # one effect for all correlates with nothing
+    swing = np.sqrt(1 - tied**2) * rng["noise_levels"].standard_normal(n_patients)
+    swing += tied * away / max(away.std(), 1e-12)
     return People(
         intake=intake,
         staff=staff,
