@@ -2,10 +2,12 @@
 
 Run ``python -m experiments.few_patients``. With few patients what intake says of the effect is hard to learn, and the
 question is whether a better learner would help. Ridge, boosted trees, a random forest and a Gaussian process predict
-every patient without that patient's therapist and go through the shrinkage in place of our prediction; with EconML's
-causal forest and ours they make six estimates of every patient's effect. They are mixed with the non-negative weights
-that fit the *true* effects best, clinic by clinic. No method can choose weights so well: the RMSE of the mix is a bound
-for every mix of these, each of them included.
+every patient without that patient's therapist and go through the shrinkage in place of our prediction; with ours,
+EconML's causal forest and a forest of deep trees on own slopes that has seen the patient (as EconML's has) they make
+seven estimates of every patient's effect. They are mixed twice. The "best mix" has the non-negative weights that fit the
+*true* effects of the clinic itself: no method can choose weights so well, and its RMSE is a bound for every mix of these,
+each of them included. The "fixed mix" has those that fit the true effects of all other clinics of the kind: what weights
+set once and for all would give, were all clinics like these.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -25,9 +27,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.model_selection import GroupKFold
+from sklearn.tree import DecisionTreeRegressor
 
-from experiments.peers import NEEDS, PEERS, PatientEffects, available
-from experiments.recovery_cell import fitted, score
+from experiments.peers import NEEDS, PEERS, available
+from experiments.recovery_cell import fitted
 from experiments.workers import cores
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.moderators import out_of_bag
@@ -36,31 +39,69 @@ from personalize.simulate import PRESETS, simulate_clinic
 
 Floats = NDArray[np.float64]
 FOREST = "EconML CausalForestDML"
+TREES, LEAF = 300, 12  # of the forest that has seen the patient
 
 
-def one_clinic(preset: str, patients: int, seed: int) -> dict[str, float | str | int]:
-    """RMSE of ours, of the best mix, and of EconML (NaN where it is not installed)."""
+@dataclass(frozen=True)
+class Guesses:
+    """Estimates of one clinic's effects, and their truth.
+
+    Attributes
+    ----------
+    preset, seed : str, int
+    truth : array of shape (n_patients,)
+    estimates : array of shape (n_patients, 7)
+        Ours, EconML's (zeros where it is not installed), those of `learners`, and `seen`.
+    """
+
+    preset: str
+    seed: int
+    truth: Floats
+    estimates: Floats
+
+    @property
+    def centred(self) -> tuple[Floats, Floats]:
+        """Estimates and truth without their means: mixes differ in who, not in how much on average."""
+        return self.estimates - self.estimates.mean(axis=0), self.truth - self.truth.mean()
+
+    def own_rmse(self, which: int) -> float:
+        """RMSE of one of the estimates as it is."""
+        return float(np.sqrt(np.mean((self.estimates[:, which] - self.truth) ** 2)))
+
+    def rmse(self, weights: Floats) -> float:
+        """RMSE of a mix around our average effect."""
+        mix = self.estimates[:, 0].mean() + self.centred[0] @ weights
+        return float(np.sqrt(np.mean((mix - self.truth) ** 2)))
+
+
+def one_clinic(preset: str, patients: int, seed: int) -> Guesses:
+    """Fit everything to one clinic."""
     clinic = simulate_clinic(preset, n_patients=patients, random_state=seed)
     effect = fitted(preset, clinic, seed)
     truth = clinic.truth.patients["effect"].to_numpy()
     told = effect.patients_
-    at = told.known
-    forest = PEERS[FOREST](clinic.panel).estimate if FOREST in available() else np.full(len(truth), np.nan)
-    ours = effect.effects_["estimate"].to_numpy()
-    estimates = [ours, np.nan_to_num(forest)]
+    forest = PEERS[FOREST](clinic.panel).estimate if FOREST in available() else np.zeros(len(truth))
+    estimates = [effect.effects_["estimate"].to_numpy(), forest]
     for member in learners(effect, seed).T:
         tau = np.zeros(len(truth))
-        tau[at] = member - member.mean()
+        tau[told.known] = member - member.mean()
         estimates.append(shrink(replace(told, tau=tau), average_variance=effect.average_covariance_[1, 1]).mean)
-    away = np.column_stack([guess - guess.mean() for guess in estimates])
-    weights, _ = nnls(away, truth - truth.mean())
-    return {
-        "preset": preset,
-        "seed": seed,
-        "ours": score(PatientEffects(ours), clinic)["rmse"],
-        "best mix": score(PatientEffects(ours.mean() + away @ weights), clinic)["rmse"],
-        "EconML": score(PatientEffects(forest), clinic)["rmse"],
-    }
+    return Guesses(preset, seed, truth, np.column_stack([*estimates, seen(effect, seed)]))
+
+
+def seen(effect: AllianceEffect, seed: int) -> Floats:
+    """Mean of deep trees, each on the own slopes of another half of the patients; shape (n_patients,), unshrunken."""
+    told, rng = effect.patients_, np.random.default_rng(seed)
+    at = np.flatnonzero(told.known)
+    weight = 1.0 / (told.v[at] + effect.posterior_.omega**2)
+    weight = weight / weight.mean()
+    out = np.zeros(len(told.b))
+    for k in range(TREES):
+        half = rng.permutation(len(at))[: len(at) // 2]
+        tree = DecisionTreeRegressor(min_samples_leaf=LEAF, random_state=seed + k)
+        tree.fit(effect._x[at[half]], told.b[at[half]], sample_weight=weight[half])
+        out += tree.predict(effect._x) / TREES
+    return out
 
 
 def learners(effect: AllianceEffect, seed: int) -> Floats:
@@ -90,9 +131,25 @@ def few_patients(
     first_seed: int = 9000,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """One row a clinic: preset, seed, and the RMSE of ours, of the best mix and of EconML."""
+    """One row a clinic: preset, seed, and the RMSE of ours, of both mixes and of EconML (NaN where not installed)."""
     cells = [(preset, patients, seed) for preset in presets for seed in range(first_seed, first_seed + seeds)]
-    return pd.DataFrame(Parallel(n_jobs=n_jobs)(delayed(one_clinic)(*cell) for cell in cells))
+    clinics = Parallel(n_jobs=n_jobs)(delayed(one_clinic)(*cell) for cell in cells)
+    rows = []
+    for clinic in clinics:
+        others = [c.centred for c in clinics if c.preset == clinic.preset and c.seed != clinic.seed]
+        fixed, _ = nnls(np.vstack([away for away, _ in others]), np.concatenate([truth for _, truth in others]))
+        forest = clinic.own_rmse(1) if FOREST in available() else np.nan
+        rows.append(
+            {
+                "preset": clinic.preset,
+                "seed": clinic.seed,
+                "ours": clinic.own_rmse(0),
+                "fixed mix": clinic.rmse(fixed),
+                "best mix": clinic.rmse(nnls(*clinic.centred)[0]),
+                "EconML": forest,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
@@ -100,7 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="+", default=["nonlinear", "harsh"], choices=sorted(PRESETS))
     parser.add_argument("--patients", type=int, default=300)
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=20, help="clinics a kind, at least 2")
     parser.add_argument("--first-seed", type=int, default=9000)
     parser.add_argument("--jobs", type=int, default=cores())
     given = parser.parse_args()
@@ -108,12 +165,12 @@ def main() -> None:
         given.presets, patients=given.patients, seeds=given.seeds, first_seed=given.first_seed, n_jobs=given.jobs
     )
     for preset, table in found.groupby("preset", sort=False):
-        rmse = ", ".join(f"{name} {table[name].mean():.3f}" for name in ("ours", "best mix", "EconML"))
+        rmse = ", ".join(f"{name} {table[name].mean():.3f}" for name in ("ours", "fixed mix", "best mix", "EconML"))
         print(f"{preset}, {given.patients} patients, {len(table)} clinics: RMSE {rmse}")
         if table["EconML"].isna().any():
             print(f"  EconML is not installed ({NEEDS[FOREST]}): python -m pip install 'personalize[benchmark]'")
             continue
-        for name in ("ours", "best mix"):
+        for name in ("ours", "fixed mix", "best mix"):
             below = 100 * (1 - table[name] / table["EconML"])
             print(f"  {name} below EconML: {below.mean():.1f} % (Monte Carlo error {below.sem():.1f})")
 
