@@ -4,10 +4,11 @@ Run ``python -m experiments.few_patients``. With few patients what intake says o
 question is whether a better learner would help. Ridge, boosted trees, a random forest and a Gaussian process predict
 every patient without that patient's therapist and go through the shrinkage in place of our prediction; with ours,
 EconML's causal forest and a forest of deep trees on own slopes that has seen the patient (as EconML's has) they make
-seven estimates of every patient's effect. They are mixed twice. The "best mix" has the non-negative weights that fit the
-*true* effects of the clinic itself: no method can choose weights so well, and its RMSE is a bound for every mix of these,
-each of them included. The "fixed mix" has those that fit the true effects of all other clinics of the kind: what weights
-set once and for all would give, were all clinics like these.
+seven estimates of every patient's effect. They are mixed in three ways. The "best mix" has the non-negative weights
+that fit the *true* effects of the clinic itself: no method can choose weights so well, and its RMSE is a bound for
+every mix of these, each of them included. The "fixed mix" has those that fit the true effects of all other clinics of
+the kind: what weights set once and for all would give, were all clinics like these. "Half forest" needs no truth: the
+mean of ours and of the last forest, its spread set to that of ours.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from personalize.simulate import PRESETS, simulate_clinic
 
 Floats = NDArray[np.float64]
 FOREST = "EconML CausalForestDML"
+MIXES = ("half forest", "fixed mix", "best mix")
 TREES, LEAF = 300, 12  # of the forest that has seen the patient
 
 
@@ -67,6 +69,14 @@ class Guesses:
     def own_rmse(self, which: int) -> float:
         """RMSE of one of the estimates as it is."""
         return float(np.sqrt(np.mean((self.estimates[:, which] - self.truth) ** 2)))
+
+    @property
+    def half_forest(self) -> Floats:
+        """Weights of the mean of ours and of the forest that has seen the patient, with the spread of ours."""
+        spread = self.estimates.std(axis=0)
+        weights = np.zeros(self.estimates.shape[1])
+        weights[[0, -1]] = 0.5, 0.5 * spread[0] / max(spread[-1], 1e-12)
+        return weights
 
     def rmse(self, weights: Floats) -> float:
         """RMSE of a mix around our average effect."""
@@ -131,7 +141,7 @@ def few_patients(
     first_seed: int = 9000,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """One row a clinic: preset, seed, and the RMSE of ours, of both mixes and of EconML (NaN where not installed)."""
+    """One row a clinic: preset, seed, and the RMSE of ours, the three mixes and EconML (NaN where not installed)."""
     cells = [(preset, patients, seed) for preset in presets for seed in range(first_seed, first_seed + seeds)]
     clinics = Parallel(n_jobs=n_jobs)(delayed(one_clinic)(*cell) for cell in cells)
     rows = []
@@ -144,6 +154,7 @@ def few_patients(
                 "preset": clinic.preset,
                 "seed": clinic.seed,
                 "ours": clinic.own_rmse(0),
+                "half forest": clinic.rmse(clinic.half_forest),
                 "fixed mix": clinic.rmse(fixed),
                 "best mix": clinic.rmse(nnls(*clinic.centred)[0]),
                 "EconML": forest,
@@ -165,12 +176,15 @@ def main() -> None:
         given.presets, patients=given.patients, seeds=given.seeds, first_seed=given.first_seed, n_jobs=given.jobs
     )
     for preset, table in found.groupby("preset", sort=False):
-        rmse = ", ".join(f"{name} {table[name].mean():.3f}" for name in ("ours", "fixed mix", "best mix", "EconML"))
+        rmse = ", ".join(f"{name} {table[name].mean():.3f}" for name in ("ours", *MIXES, "EconML"))
         print(f"{preset}, {given.patients} patients, {len(table)} clinics: RMSE {rmse}")
+        for name in MIXES:
+            change = 100 * (table[name] / table["ours"] - 1)
+            print(f"  {name} against ours: {change.mean():+.1f} % (Monte Carlo error {change.sem():.1f})")
         if table["EconML"].isna().any():
             print(f"  EconML is not installed ({NEEDS[FOREST]}): python -m pip install 'personalize[benchmark]'")
             continue
-        for name in ("ours", "fixed mix", "best mix"):
+        for name in ("ours", *MIXES):
             below = 100 * (1 - table[name] / table["EconML"])
             print(f"  {name} below EconML: {below.mean():.1f} % (Monte Carlo error {below.sem():.1f})")
 
