@@ -33,6 +33,7 @@ from sklearn.tree import DecisionTreeRegressor
 from experiments.peers import NEEDS, PEERS, available
 from experiments.recovery_cell import fitted
 from experiments.workers import cores
+from features.errors import OptionError
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.moderators import out_of_bag
 from personalize.effects.shrinkage import shrink
@@ -142,13 +143,14 @@ def few_patients(
     n_jobs: int = 1,
 ) -> pd.DataFrame:
     """One row a clinic: preset, seed, and the RMSE of ours, the three mixes and EconML (NaN where not installed)."""
+    if seeds < 2:
+        raise OptionError(f"seeds={seeds} is not allowed: the fixed mix needs another clinic; give 2 or more.")
     cells = [(preset, patients, seed) for preset in presets for seed in range(first_seed, first_seed + seeds)]
     clinics = Parallel(n_jobs=n_jobs)(delayed(one_clinic)(*cell) for cell in cells)
     rows = []
     for clinic in clinics:
         others = [c.centred for c in clinics if c.preset == clinic.preset and c.seed != clinic.seed]
         fixed, _ = nnls(np.vstack([away for away, _ in others]), np.concatenate([truth for _, truth in others]))
-        forest = clinic.own_rmse(1) if FOREST in available() else np.nan
         rows.append(
             {
                 "preset": clinic.preset,
@@ -157,7 +159,7 @@ def few_patients(
                 "half forest": clinic.rmse(clinic.half_forest),
                 "fixed mix": clinic.rmse(fixed),
                 "best mix": clinic.rmse(nnls(*clinic.centred)[0]),
-                "EconML": forest,
+                "EconML": clinic.own_rmse(1) if FOREST in available() else np.nan,
             }
         )
     return pd.DataFrame(rows)
@@ -172,9 +174,12 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=9000)
     parser.add_argument("--jobs", type=int, default=cores())
     given = parser.parse_args()
-    found = few_patients(
-        given.presets, patients=given.patients, seeds=given.seeds, first_seed=given.first_seed, n_jobs=given.jobs
-    )
+    try:
+        found = few_patients(
+            given.presets, patients=given.patients, seeds=given.seeds, first_seed=given.first_seed, n_jobs=given.jobs
+        )
+    except OptionError as problem:
+        parser.error(str(problem))
     for preset, table in found.groupby("preset", sort=False):
         rmse = ", ".join(f"{name} {table[name].mean():.3f}" for name in ("ours", *MIXES, "EconML"))
         print(f"{preset}, {given.patients} patients, {len(table)} clinics: RMSE {rmse}")

@@ -63,7 +63,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     moderators : sequence of str, optional
         Intake columns that may moderate the effect, named beforehand (``therapist_`` and the name for a column of the
         therapists table). Default: all of them. With a few hundred patients naming them is worth more than any
-        learner (docs/effects.md).
+        learner tried (docs/effects.md).
     level : float
         Level of all intervals.
     random_state : int
