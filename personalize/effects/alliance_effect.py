@@ -27,6 +27,7 @@ from personalize.effects.shrinkage import (
     standardised_noise,
     summarise,
 )
+from personalize.effects.similar import similar_shift
 from personalize.effects.tables import average_table, effects_table, heterogeneity_table
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.validation import orthogonal_scores, validation_table
@@ -44,9 +45,9 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
 
     Steps: within transform and partialling out (`within`), short-panel correction by adjusted scores (`adjusted`,
     `average`), own slopes (`own_slopes`), moderators (`moderators`), two tests of heterogeneity (`heterogeneity`),
-    three-level shrinkage integrated over the variance components (`shrinkage`). Observational: a confounder that moves
-    alliance and outcome together within a patient biases every number here; see `average_` for how strong it would
-    have to be.
+    three-level shrinkage integrated over the variance components (`shrinkage`), with fewer than 600 patients what
+    similar patients add (`similar`). Observational: a confounder that moves alliance and outcome together within a
+    patient biases every number here; see `average_` for how strong it would have to be.
 
     Parameters
     ----------
@@ -73,7 +74,8 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     ----------
     effects_ : DataFrame, index patient id
         estimate, lower, upper, sd (outcome points per alliance point), own_reliability ω²/(ω² + v_i), n_sessions,
-        n_transitions, baseline_estimate, own_shift, own_slope, p_top_fifth, reason.
+        n_transitions, baseline_estimate, own_shift, similar_shift, own_slope, p_top_fifth, reason; the estimate is the
+        sum of baseline_estimate and both shifts.
     average_ : Series
         estimate, lower, upper, se; uncorrected and its interval; robustness_value and more.
     heterogeneity_ : Series
@@ -134,9 +136,10 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
 
         moderators = self._moderators(first, panel.clusters, notes)
         self._adopt(panel, first, moderators, errors)
-        self.posterior_ = shrink(
-            self.patients_, average_variance=average.variance, has_therapists=panel.n_therapists > 1
-        )
+        posterior = shrink(self.patients_, average_variance=average.variance, has_therapists=panel.n_therapists > 1)
+        if moderators is not None:
+            posterior = posterior.moved(similar_shift(first.x, self.patients_, posterior, self.random_state))
+        self.posterior_ = posterior
         checks.noise_matters(self.posterior_, notes)
         self.heterogeneity_ = heterogeneity_table(
             first.any_test, first.baseline_test, slopes, self.posterior_, self.patients_, checks.LEVEL_OF_TEST

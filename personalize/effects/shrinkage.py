@@ -19,7 +19,7 @@ where an end of the scale holds down both noise and effect of some.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -64,6 +64,8 @@ class Posterior:
         Posterior variance of γ0 given the rest of the model.
     extra_variance : float
         What was added to it for all patients alike.
+    similar_shift : array of shape (n_patients,)
+        What similar patients moved each patient's mean, components and draws by (`personalize.effects.similar`).
     """
 
     mean: Floats
@@ -78,6 +80,17 @@ class Posterior:
     grid: Floats
     average_variance: float
     extra_variance: float
+    similar_shift: Floats
+
+    def moved(self, shift: Floats) -> Posterior:
+        """The same posterior with each patient's effect moved by ``shift``, shape (n_patients,)."""
+        weights, means, sds = self.components
+        return replace(
+            self,
+            mean=self.mean + shift,
+            components=(weights, means + shift, sds),
+            similar_shift=self.similar_shift + shift,
+        )
 
 
 @dataclass(frozen=True)
@@ -295,6 +308,7 @@ def summarise(patients: Patients, grid: Floats, weights: Floats, average_varianc
         grid=grid,
         average_variance=average,
         extra_variance=extra,
+        similar_shift=np.zeros(len(mean)),
     )
 
 
@@ -333,7 +347,7 @@ def draw(patients: Patients, posterior: Posterior, average: Floats, n: int, rng:
             own = pull * (left - np.where(known, therapist[p.cluster], 0.0))
             own += np.sqrt(free * (1.0 - pull)) * rng.standard_normal(len(p.b))
             out[k] = level + g1 * p.tau + therapist[p.cluster] + own + shift[k]
-    return out
+    return np.asarray(out + posterior.similar_shift)
 
 
 def _integrate_gamma(p: Patients, omega: float, psi: float, delta_sd: float, growth: float) -> list[tuple[float, ...]]:

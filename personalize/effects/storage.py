@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="AllianceEffect")
 
 FORMAT = "personalize-alliance-effect"
-VERSION = 2
+VERSION = 3
 SERIES = ("average_", "heterogeneity_", "persistence_")
 
 
@@ -48,6 +48,7 @@ def save(effect: AllianceEffect, folder: Path) -> None:
         "sds": p.components[2],
         "gamma": p.gamma,
         "grid": p.grid,
+        "similar_shift": p.similar_shift,
     }
     if m is not None:
         arrays |= {
@@ -122,6 +123,7 @@ def load(cls: type[E], folder: Path) -> E:
         components=(a["weights"], a["means"], a["sds"]),
         gamma=a["gamma"],
         grid=a["grid"],
+        similar_shift=a["similar_shift"],
         **text["posterior"],
     )
     effect.moderators_ = _moderators(text, a, folder)

@@ -76,9 +76,9 @@ def hinge(
         reliable change; NaN with p_reliable_reason where none is known); rank (by signed benefit, 1 is the largest) and
         p_top (among the share ``top`` with the largest benefit): empty, with ranking_reason, where patients are not
         shown to differ; own_reliability, n_sessions, n_transitions, baseline_estimate (effect that intake and therapist
-        say), own_shift (what the own sessions add); moderator_1 ... moderator_3 with _effect and _direction; why (one
-        sentence); verdict; outside (the shift leaves the alliances seen in patients of this level); reason (why nothing
-        is estimated).
+        say), own_shift (what the own sessions add), similar_shift (what those of similar patients add, where patients
+        are few); moderator_1 ... moderator_3 with _effect and _direction; why (in words); verdict; outside (the shift
+        leaves the alliances seen in patients of this level); reason (why nothing is estimated).
 
     Raises
     ------
@@ -124,7 +124,7 @@ def hinge(
     _own_data(out, own)
     words = strongest(_contributions(effect, panel, own), direction)
     out = pd.concat([out, words], axis=1)
-    out["why"] = in_words(words, out["own_shift"].to_numpy(dtype=float), direction)
+    out["why"] = in_words(words, out["own_shift"].to_numpy(), out["similar_shift"].to_numpy(), direction)
     among = np.full(panel.n_patients, np.nan)
     among[known] = p_top
     out["verdict"] = verdicts(
@@ -218,7 +218,7 @@ def _ranking(out: pd.DataFrame, p_top: Floats, known: NDArray[np.bool_], reason:
 
 
 def _own_data(out: pd.DataFrame, own: PatientEffects) -> None:
-    for name in ("own_reliability", "n_sessions", "n_transitions", "baseline_estimate", "own_shift"):
+    for name in ("own_reliability", "n_sessions", "n_transitions", "baseline_estimate", "own_shift", "similar_shift"):
         values = own.table[name] if name in own.table else pd.Series(np.nan, index=own.table.index)
         out[name] = values.to_numpy(dtype=float)
 

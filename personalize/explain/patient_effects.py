@@ -27,7 +27,7 @@ class PatientEffects:
     Attributes
     ----------
     table : DataFrame, index patient id
-        ``effects_`` of the estimator; for new patients what intake alone says (``own_shift`` 0, no transitions).
+        ``effects_`` of the estimator; for new patients what intake alone says (shifts 0, no transitions).
     draws : array of shape (n_draws, n_patients)
         Joint posterior draws of the effects, outcome points per alliance point. NaN: nothing can be said.
     above : array of shape (n_patients,)
@@ -91,7 +91,8 @@ def _with_new(
     draws[:, new] = estimate + sd * rng.standard_normal((len(draws), int(new.sum())))
     table = table.copy()
     known = {"estimate": estimate, "lower": said["lower"], "upper": said["upper"], "sd": sd}
-    known |= {"baseline_estimate": estimate, "own_shift": 0.0, "own_reliability": 0.0, "n_transitions": 0}
+    known |= {"baseline_estimate": estimate, "own_shift": 0.0, "similar_shift": 0.0}
+    known |= {"own_reliability": 0.0, "n_transitions": 0}
     known |= {"n_sessions": panel.sessions_per_patient[new]}
     for name, values in known.items():
         if name in table.columns:

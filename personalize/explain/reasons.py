@@ -47,8 +47,10 @@ def strongest(contributions: pd.DataFrame, direction: float, *, k: int = STRONGE
     return out
 
 
-def in_words(table: pd.DataFrame, own_shift: Floats, direction: float, *, k: int = STRONGEST) -> list[str]:
-    """One sentence a patient: intake columns with their direction, then what the own sessions say."""
+def in_words(
+    table: pd.DataFrame, own_shift: Floats, similar_shift: Floats, direction: float, *, k: int = STRONGEST
+) -> list[str]:
+    """Sentences for each patient: intake columns with their direction, then the own and similar patients' sessions."""
     out = []
     for i in range(len(table)):
         row = table.iloc[i]
@@ -62,15 +64,16 @@ def in_words(table: pd.DataFrame, own_shift: Floats, direction: float, *, k: int
             if parts
             else "Intake does not move the effect away from the average."
         )
-        own = own_shift[i]
-        if not np.isfinite(own) or own == 0:
-            sessions = "The own sessions add nothing."
-        else:
-            sessions = (
-                f"The own sessions move it by {_signed(own)} ({'more' if direction * own > 0 else 'less'} benefit)."
-            )
-        out.append(f"{intake} {sessions}")
+        out.append(f"{intake} {_moves('The own sessions', own_shift[i], direction)}")
+        if np.isfinite(similar_shift[i]) and similar_shift[i] != 0:  # zero where patients are many
+            out[-1] += " " + _moves("Those of similar patients", similar_shift[i], direction)
     return out
+
+
+def _moves(whose: str, shift: float, direction: float) -> str:
+    if not np.isfinite(shift) or shift == 0:
+        return f"{whose} add nothing."
+    return f"{whose} move it by {_signed(shift)} ({'more' if direction * shift > 0 else 'less'} benefit)."
 
 
 def _signed(value: float) -> str:

@@ -69,7 +69,7 @@ def test_where_patients_differ_it_is_seen(effect: AllianceEffect) -> None:
 
 def test_parts_add_up(effect: AllianceEffect) -> None:
     table = effect.effects_
-    assert np.allclose(table["baseline_estimate"] + table["own_shift"], table["estimate"])
+    assert np.allclose(table["baseline_estimate"] + table["own_shift"] + table["similar_shift"], table["estimate"])
     assert table["estimate"].mean() == pytest.approx(effect.average_["estimate"], abs=0.15)
     assert (table["own_reliability"] < 1).all()
 
