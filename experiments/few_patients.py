@@ -2,13 +2,12 @@
 
 Run ``python -m experiments.few_patients``. With few patients what intake says of the effect is hard to learn, and the
 question is whether a better learner would help. Ridge, boosted trees, a random forest and a Gaussian process predict
-every patient without that patient's therapist and go through the shrinkage in place of our prediction; with ours,
-EconML's causal forest and a forest of deep trees on own slopes that has seen the patient (as EconML's has) they make
-seven estimates of every patient's effect. They are mixed in three ways. The "best mix" has the non-negative weights
-that fit the *true* effects of the clinic itself: no method can choose weights so well, and its RMSE is a bound for
-every mix of these, each of them included. The "fixed mix" has those that fit the true effects of all other clinics of
-the kind: what weights set once and for all would give, were all clinics like these. "Half forest" needs no truth: the
-mean of ours and of the last forest, its spread set to that of ours.
+every patient without that patient's therapist and go through the shrinkage in place of our prediction; with ours, ours
+without what similar patients add, the forest that adds it and EconML's causal forest they make eight estimates of
+every patient's effect. They are mixed in two ways. The "best mix" has the non-negative weights that fit the *true*
+effects of the clinic itself: no method can choose weights so well, and its RMSE is a bound for every mix of these, each
+of them included. The "fixed mix" has those that fit the true effects of all other clinics of the kind: what weights set
+once and for all would give, were all clinics like these.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.model_selection import GroupKFold
-from sklearn.tree import DecisionTreeRegressor
 
 from experiments.peers import NEEDS, PEERS, available
 from experiments.recovery_cell import fitted
@@ -37,12 +35,12 @@ from features.errors import OptionError
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.moderators import out_of_bag
 from personalize.effects.shrinkage import shrink
+from personalize.effects.similar import forest
 from personalize.simulate import PRESETS, simulate_clinic
 
 Floats = NDArray[np.float64]
 FOREST = "EconML CausalForestDML"
-MIXES = ("half forest", "fixed mix", "best mix")
-TREES, LEAF = 300, 12  # of the forest that has seen the patient
+OTHERS = ("without similar patients", "fixed mix", "best mix")
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,9 @@ class Guesses:
     ----------
     preset, seed : str, int
     truth : array of shape (n_patients,)
-    estimates : array of shape (n_patients, 7)
-        Ours, EconML's (zeros where it is not installed), those of `learners`, and `seen`.
+    estimates : array of shape (n_patients, 8)
+        Ours, ours without similar patients, EconML's (zeros where it is not installed), the forest's that has seen the
+        patient, and those of `learners`.
     """
 
     preset: str
@@ -71,14 +70,6 @@ class Guesses:
         """RMSE of one of the estimates as it is."""
         return float(np.sqrt(np.mean((self.estimates[:, which] - self.truth) ** 2)))
 
-    @property
-    def half_forest(self) -> Floats:
-        """Weights of the mean of ours and of the forest that has seen the patient, with the spread of ours."""
-        spread = self.estimates.std(axis=0)
-        weights = np.zeros(self.estimates.shape[1])
-        weights[[0, -1]] = 0.5, 0.5 * spread[0] / max(spread[-1], 1e-12)
-        return weights
-
     def rmse(self, weights: Floats) -> float:
         """RMSE of a mix around our average effect."""
         mix = self.estimates[:, 0].mean() + self.centred[0] @ weights
@@ -91,28 +82,17 @@ def one_clinic(preset: str, patients: int, seed: int) -> Guesses:
     effect = fitted(preset, clinic, seed)
     truth = clinic.truth.patients["effect"].to_numpy()
     told = effect.patients_
-    forest = PEERS[FOREST](clinic.panel).estimate if FOREST in available() else np.zeros(len(truth))
-    estimates = [effect.effects_["estimate"].to_numpy(), forest]
+    ours, shift = effect.effects_["estimate"].to_numpy(), effect.effects_["similar_shift"].to_numpy()
+    peer = PEERS[FOREST](clinic.panel).estimate if FOREST in available() else np.zeros(len(truth))
+    seen = np.zeros(len(truth))
+    weight = 1.0 / (told.v[told.known] + effect.posterior_.omega**2)
+    seen[told.known] = forest(effect._x[told.known], told.b[told.known], weight, seed)
+    estimates = [ours, ours - shift, peer, seen]
     for member in learners(effect, seed).T:
         tau = np.zeros(len(truth))
         tau[told.known] = member - member.mean()
         estimates.append(shrink(replace(told, tau=tau), average_variance=effect.average_covariance_[1, 1]).mean)
-    return Guesses(preset, seed, truth, np.column_stack([*estimates, seen(effect, seed)]))
-
-
-def seen(effect: AllianceEffect, seed: int) -> Floats:
-    """Mean of deep trees, each on the own slopes of another half of the patients; shape (n_patients,), unshrunken."""
-    told, rng = effect.patients_, np.random.default_rng(seed)
-    at = np.flatnonzero(told.known)
-    weight = 1.0 / (told.v[at] + effect.posterior_.omega**2)
-    weight = weight / weight.mean()
-    out = np.zeros(len(told.b))
-    for k in range(TREES):
-        half = rng.permutation(len(at))[: len(at) // 2]
-        tree = DecisionTreeRegressor(min_samples_leaf=LEAF, random_state=seed + k)
-        tree.fit(effect._x[at[half]], told.b[at[half]], sample_weight=weight[half])
-        out += tree.predict(effect._x) / TREES
-    return out
+    return Guesses(preset, seed, truth, np.column_stack(estimates))
 
 
 def learners(effect: AllianceEffect, seed: int) -> Floats:
@@ -142,7 +122,7 @@ def few_patients(
     first_seed: int = 9000,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """One row a clinic: preset, seed, and the RMSE of ours, the three mixes and EconML (NaN where not installed)."""
+    """One row a clinic: preset, seed, and the RMSE of ours, `OTHERS` and EconML's (NaN where not installed)."""
     if seeds < 2:
         raise OptionError(f"seeds={seeds} is not allowed: the fixed mix needs another clinic; give 2 or more.")
     cells = [(preset, patients, seed) for preset in presets for seed in range(first_seed, first_seed + seeds)]
@@ -156,10 +136,10 @@ def few_patients(
                 "preset": clinic.preset,
                 "seed": clinic.seed,
                 "ours": clinic.own_rmse(0),
-                "half forest": clinic.rmse(clinic.half_forest),
+                "without similar patients": clinic.own_rmse(1),
                 "fixed mix": clinic.rmse(fixed),
                 "best mix": clinic.rmse(nnls(*clinic.centred)[0]),
-                "EconML": clinic.own_rmse(1) if FOREST in available() else np.nan,
+                "EconML": clinic.own_rmse(2) if FOREST in available() else np.nan,
             }
         )
     return pd.DataFrame(rows)
@@ -181,15 +161,15 @@ def main() -> None:
     except OptionError as problem:
         parser.error(str(problem))
     for preset, table in found.groupby("preset", sort=False):
-        rmse = ", ".join(f"{name} {table[name].mean():.3f}" for name in ("ours", *MIXES, "EconML"))
+        rmse = ", ".join(f"{name} {table[name].mean():.3f}" for name in ("ours", *OTHERS, "EconML"))
         print(f"{preset}, {given.patients} patients, {len(table)} clinics: RMSE {rmse}")
-        for name in MIXES:
+        for name in OTHERS:
             change = 100 * (table[name] / table["ours"] - 1)
             print(f"  {name} against ours: {change.mean():+.1f} % (Monte Carlo error {change.sem():.1f})")
         if table["EconML"].isna().any():
             print(f"  EconML is not installed ({NEEDS[FOREST]}): python -m pip install 'personalize[benchmark]'")
             continue
-        for name in ("ours", *MIXES):
+        for name in ("ours", *OTHERS):
             below = 100 * (1 - table[name] / table["EconML"])
             print(f"  {name} below EconML: {below.mean():.1f} % (Monte Carlo error {below.sem():.1f})")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.few_patients import MIXES, few_patients
+from experiments.few_patients import OTHERS, few_patients
 from features.errors import OptionError
 
 
 def test_the_best_mix_is_no_worse_than_ours() -> None:
     table = few_patients(["nonlinear"], patients=120, seeds=2, first_seed=70)
     assert list(table["seed"]) == [70, 71]
-    assert (table["best mix"] <= table[["ours", "half forest", "fixed mix"]].min(axis=1) + 1e-9).all()
-    assert np.isfinite(table[["ours", *MIXES]].to_numpy()).all()
+    assert (table["best mix"] <= table[["ours", "without similar patients", "fixed mix"]].min(axis=1) + 1e-9).all()
+    assert np.isfinite(table[["ours", *OTHERS]].to_numpy()).all()
     assert (table["ours"] < 3.0).all(), "the SD of the effects is 1.95"
 
 
