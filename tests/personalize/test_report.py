@@ -86,6 +86,15 @@ def test_average_and_accuracy_stand_in_the_text(page):
     assert "TRIPOD+AI" in page and "for the author" in page and "Model card" in page
 
 
+def test_methods_name_the_forest_where_similar_patients_moved_estimates(page, tmp_path):
+    inputs = report_inputs()
+    assert "moved by what a random forest" in page
+    assert "Those of similar patients move it by" in page
+    many = replace(inputs, hinge=inputs.hinge.assign(similar_shift=0.0))
+    text = write_report(tmp_path, many).read_text(encoding="utf-8")
+    assert "moved by what a random forest" not in text
+
+
 def test_every_picture_has_a_table_and_a_description(page):
     body = re.sub(r"<script.*?</script>", "", page, flags=re.S)
     figures = re.findall(r"<figure>.*?</figure>", body, re.S)
