@@ -29,6 +29,7 @@ from personalize.effects.transitions import Floats
 SHARE, GATE = 0.7, 8.0  # π and g; these and the forest's numbers were chosen on tuning clinics
 ALL, NONE = 300, 600  # patients up to which π is whole, and from which it is zero
 TREES, PATIENTS, COLUMNS, LEAF = 200, 0.6, 0.3, 14  # share of patients a tree, of columns a split; fewest in a leaf
+FEWEST_COLUMNS = 3  # of encoded intake: fewer leave a forest nothing to combine
 TINY = 1e-300
 
 
@@ -56,7 +57,8 @@ def forest(x: Floats, b: Floats, weight: Floats, seed: int) -> Floats:
 def similar_shift(x: Floats, patients: Patients, posterior: Posterior, seed: int) -> Floats:
     """How far similar patients move each effect, outcome points per alliance point, shape (n_patients,); mean zero.
 
-    Zero for patients without an own slope, and for all with `NONE` patients and more or where intake splits nobody.
+    Zero for patients without an own slope; for all with `NONE` patients and more, with fewer than `FEWEST_COLUMNS`
+    columns, or where intake splits nobody.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def similar_shift(x: Floats, patients: Patients, posterior: Posterior, seed: int
     known = patients.known
     out = np.zeros(len(known))
     most = SHARE * float(np.clip((NONE - known.sum()) / (NONE - ALL), 0.0, 1.0))
-    if most == 0.0 or x.shape[1] == 0:
+    if most == 0.0 or x.shape[1] < FEWEST_COLUMNS:
         return out
     b, v, free = patients.b[known], patients.v[known], posterior.omega**2
     told = free / (free + v)

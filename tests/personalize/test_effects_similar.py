@@ -80,7 +80,7 @@ def test_it_has_the_units_of_the_effect(told: tuple[Floats, Patients, Posterior]
 
 def test_nothing_where_intake_splits_nobody_or_patients_are_many(told: tuple[Floats, Patients, Posterior]) -> None:
     x, patients, posterior = told
-    for nothing in (np.ones_like(x), x[:, :0]):
+    for nothing in (np.ones_like(x), x[:, :0], x[:, :2]):
         assert (similar_shift(nothing, patients, posterior, 0) == 0).all()
     rng = np.random.default_rng(0)
     many = Patients(
