@@ -3,11 +3,11 @@
 Run ``python -m experiments.few_patients``. With few patients what intake says of the effect is hard to learn, and the
 question is whether a better learner would help. Ridge, boosted trees, a random forest and a Gaussian process predict
 every patient without that patient's therapist and go through the shrinkage in place of our prediction; with ours, ours
-without what similar patients add, the forest that adds it and EconML's causal forest they make eight estimates of
-every patient's effect. They are mixed in two ways. The "best mix" has the non-negative weights that fit the *true*
-effects of the clinic itself: no method can choose weights so well, and its RMSE is a bound for every mix of these, each
-of them included. The "fixed mix" has those that fit the true effects of all other clinics of the kind: what weights set
-once and for all would give, were all clinics like these.
+without what similar patients add, a forest of the kind that adds it (weights 1 / (v_i + ω²)) and EconML's causal forest
+they make eight estimates of every patient's effect. They are mixed in two ways. The "best mix" has the non-negative
+weights that fit the *true* effects of the clinic itself: no method can choose weights so well, and its RMSE is a bound
+for every mix of these, each of them included. The "fixed mix" has those that fit the true effects of all other clinics
+of the kind: what weights set once and for all would give, were all clinics like these.
 """
 
 from __future__ import annotations

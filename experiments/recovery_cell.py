@@ -12,7 +12,8 @@ import pandas as pd
 from experiments.checkpoint import Row
 from experiments.peers import PEERS, PatientEffects
 from personalize.effects.alliance_effect import AllianceEffect
-from personalize.effects.shrinkage import mixture_quantile, shrink
+from personalize.effects.posterior import mixture_quantile
+from personalize.effects.shrinkage import shrink
 from personalize.simulate import PRESETS, SimulatedClinic, simulate_clinic
 from personalize.simulation.moderators import MODERATORS
 

@@ -19,14 +19,8 @@ from personalize.effects.first_stage import FirstStage, first_stage
 from personalize.effects.intake import intake_matrix, therapist_table
 from personalize.effects.moderators import FEWEST_PATIENTS, Moderators, fit_moderators
 from personalize.effects.own_slopes import OwnSlopes
-from personalize.effects.shrinkage import (
-    Patients,
-    draw,
-    mixture_quantile,
-    shrink,
-    standardised_noise,
-    summarise,
-)
+from personalize.effects.posterior import mixture_quantile
+from personalize.effects.shrinkage import Patients, draw, shrink, standardised_noise, summarise
 from personalize.effects.similar import similar_shift
 from personalize.effects.tables import average_table, effects_table, heterogeneity_table
 from personalize.effects.transitions import Floats, Ints

@@ -14,7 +14,7 @@ from features.errors import NotEnoughData, OptionError, check_level, check_seed,
 from features.panel import Panel
 from personalize.effects.adjusted import KAPPA0, PHI, Errors
 from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average
-from personalize.effects.shrinkage import Posterior
+from personalize.effects.posterior import Posterior
 from personalize.effects.transitions import Grid, Transitions
 
 LEVEL_OF_TEST = 0.05

@@ -23,7 +23,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
-from personalize.effects.shrinkage import Patients, Posterior
+from personalize.effects.posterior import Posterior
+from personalize.effects.shrinkage import Patients
 from personalize.effects.transitions import Floats
 
 SHARE, GATE = 0.7, 8.0  # π and g; these and the forest's numbers were chosen on tuning clinics

@@ -14,7 +14,7 @@ from features.columns import Columns
 from features.errors import FileError
 from personalize.effects.encode import Encoding
 from personalize.effects.moderators import Moderators, Ridge
-from personalize.effects.shrinkage import Posterior
+from personalize.effects.posterior import Posterior
 
 if TYPE_CHECKING:
     from personalize.effects.alliance_effect import AllianceEffect

@@ -14,7 +14,8 @@ from personalize.effects.adjusted import BETA
 from personalize.effects.average import Average
 from personalize.effects.heterogeneity import Test
 from personalize.effects.own_slopes import OwnSlopes, largest_heterogeneity
-from personalize.effects.shrinkage import Patients, Posterior
+from personalize.effects.posterior import Posterior
+from personalize.effects.shrinkage import Patients
 from personalize.effects.transitions import Floats, Ints
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from personalize.effects.similar import NONE
 from personalize.report.blocks import Table
 from personalize.report.inputs import ReportInputs
 from personalize.report.numbers import interval, num, p_value
@@ -86,8 +87,8 @@ def _similar(inputs: ReportInputs) -> str:
     if shift is None or not shift.fillna(0.0).any():
         return ""
     return (
-        "; as patients are fewer than 600, each was then moved by what a random forest on the slopes of patients alike "
-        "in intake says, and kept the width of its interval"
+        f"; as patients are fewer than {NONE}, each was then moved by what a random forest on the slopes of patients "
+        "alike in intake says, and kept the width of its interval"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from features import Panel
+from personalize.effects.similar import NONE
 
 COLUMNS = ("table", "column", "unit", "seen", "description")
 Described = tuple[str, str]  # unit, description
@@ -70,7 +71,7 @@ EFFECTS: dict[str, Described] = {
     "n_transitions": ("steps", "Pairs of sessions usable for the effect."),
     "baseline_estimate": (EFFECT, "What intake and therapist say of the effect, before the patient's own sessions."),
     "own_shift": (EFFECT, "What the patient's own sessions add to that."),
-    "similar_shift": (EFFECT, "What the sessions of similar patients add; zero from 600 patients on."),
+    "similar_shift": (EFFECT, f"What the sessions of similar patients add; zero from {NONE} patients on."),
     "own_slope": (
         EFFECT,
         "What the patient's own sessions say alone, before shrinkage: far too unsure to be read by itself.",
@@ -114,7 +115,7 @@ HINGE: dict[str, Described] = {
     "baseline_estimate": EFFECTS["baseline_estimate"],
     "own_shift": EFFECTS["own_shift"],
     "similar_shift": EFFECTS["similar_shift"],
-    "why": ("", "Why the effect differs from the average, in a sentence."),
+    "why": ("", "Why the effect differs from the average, in words."),
     "verdict": ("", "What is known of this patient, in words."),
     "outside": ("", "Whether the shift leaves the alliances seen in patients of this level."),
     "reason": ("", "Why nothing is estimated."),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from personalize.effects.moderators import fit_moderators, out_of_bag
-from personalize.effects.shrinkage import Patients, mixture_quantile, shrink
+from personalize.effects.posterior import mixture_quantile
+from personalize.effects.shrinkage import Patients, shrink
 
 
 def clinic(n: int, per: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

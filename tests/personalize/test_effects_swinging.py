@@ -11,7 +11,8 @@ import pytest
 
 from features.errors import FileError
 from personalize.effects.alliance_effect import AllianceEffect
-from personalize.effects.shrinkage import Patients, draw, mixture_quantile, shrink, standardised_noise
+from personalize.effects.posterior import mixture_quantile
+from personalize.effects.shrinkage import Patients, draw, shrink, standardised_noise
 from personalize.simulate import SimulatedClinic, simulate_clinic
 
 
