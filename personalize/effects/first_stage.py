@@ -14,11 +14,12 @@ from personalize.effects import checks
 from personalize.effects.adjusted import Dynamics, Errors
 from personalize.effects.average import FEWEST_STEPS, FEWEST_TO_CORRECT, Average, average_effect, combine_dynamics
 from personalize.effects.encode import Encoding, learn_encoding
+from personalize.effects.growth import slope_moments
 from personalize.effects.heterogeneity import Test, test_any, test_baseline
 from personalize.effects.intake import baseline_table, intake_matrix
 from personalize.effects.own_slopes import OwnSlopes, mean_slope, moment_heterogeneity, own_slopes
 from personalize.effects.transitions import Floats, Ints, lay_grid, outcome_steps
-from personalize.effects.within import moments, projection
+from personalize.effects.within import projection
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def first_stage(
     # own slopes with individual trends shrunken by their own variance; the less, the clearer it is that trends go with
     # the alliance (shrinkage takes them for unrelated to it)
     penalty = average.weight_kept / max(average.growth_variance / max(dynamics.noise, 1e-300), 1e-10)
-    m = moments(steps, intake, projection(steps, detrend=True, penalty=penalty))
+    within = projection(steps, detrend=True, penalty=penalty)
+    m = slope_moments(steps, intake, within, lagged_outcome=lagged_outcome)
     slopes = own_slopes(m, dynamics, errors, corrected=average.corrected)
     idle = still[slopes.who]
     slopes = replace(

@@ -170,11 +170,16 @@ def autocovariance(dynamics: Dynamics, n_lags: int) -> Floats | None:
 
 
 def moment_heterogeneity(slopes: OwnSlopes) -> float:
-    """Moment estimate of the variance of true slopes (DerSimonian & Laird 1986), at least zero."""
+    """Moment estimate of the variance of true slopes, see `excess_variance`."""
     known = np.isfinite(slopes.variance)
-    b, w = slopes.slope[known], 1.0 / slopes.variance[known]
-    centre = w @ b / w.sum()
-    excess = w @ (b - centre) ** 2 - (known.sum() - 1)
+    return excess_variance(slopes.slope[known], slopes.variance[known])
+
+
+def excess_variance(estimates: Floats, variances: Floats) -> float:
+    """Variance of what is estimated, beyond that of the errors (DerSimonian & Laird 1986), at least zero."""
+    w = 1.0 / variances
+    centre = w @ estimates / w.sum()
+    excess = w @ (estimates - centre) ** 2 - (len(estimates) - 1)
     return float(max(excess / max(w.sum() - (w @ w) / w.sum(), 1e-300), 0.0))
 
 

@@ -29,7 +29,7 @@ from personalize.effects.transitions import Floats
 
 SHARE, GATE = 0.7, 8.0  # π and g; these and the forest's numbers were chosen on tuning clinics
 ALL, NONE = 300, 600  # patients up to which π is whole, and from which it is zero
-TREES, PATIENTS, COLUMNS, LEAF = 200, 0.6, 0.3, 14  # share of patients a tree, of columns a split; fewest in a leaf
+TREES, PATIENTS, COLUMNS, LEAF = 500, 0.6, 0.3, 14  # share of patients a tree, of columns a split; fewest in a leaf
 FEWEST_COLUMNS = 3  # of encoded intake: fewer leave a forest nothing to combine
 TINY = 1e-300
 
