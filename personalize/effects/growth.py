@@ -1,15 +1,17 @@
 """Growth that intake predicts, taken out with a ridge penalty where patients are few.
 
-Some patients improve faster, and intake tells in part who. Log session × every intake column is therefore partialled
-out (`personalize.effects.within.moments`). With a few hundred patients and dozens of columns that costs more than it
-has to: the coefficients follow noise, and because the alliance rises over sessions, too, a part of τ(x) lies along
-them and is lost. Here each patient's growth along log session is read from the patient's own sessions,
+Some patients improve faster, some alliances rise faster, and intake tells in part whose. Log session × every intake
+column is therefore partialled out (`personalize.effects.within.moments`). With a few hundred patients and dozens of
+columns that costs more than it has to: the coefficients follow noise, and take what the alliance moved with them.
+Here each patient's growth along log session is read from the patient's own sessions,
 
-    g_i = Σ l̃ r / Σ l̃²,  r = y[t+1] − w·y[t] − b·alliance[t],  l̃ = log session within the patient
+    g_i = Σ l̃ r / Σ l̃²,  l̃ = log session within the patient
 
-w and b the pooled estimates, and regressed on intake by ridge with the penalty of highest marginal likelihood, weights
-1 / (s² / Σ l̃² + η²), η² the moment estimate of what own growth varies by (DerSimonian & Laird 1986). What intake
-predicts is taken off the next outcome: all of it where intake tells much, nothing where it tells nothing.
+for r = y[t+1] − w·y[t] − b·alliance[t], w and b the pooled estimates, and for r = alliance[t]; it is regressed on
+intake by ridge, weights 1 / (s² / Σ l̃² + η²), η² the moment estimate of what own growth varies by (DerSimonian & Laird
+1986); and what intake predicts is taken off the outcome and the alliance. The prior variance of the coefficients is
+`EASE` times that of highest marginal likelihood: growth of both that is left in passes for an effect, which costs more
+than the noise of a weaker penalty. Where intake tells nothing, nothing is taken out.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ import numpy as np
 
 from personalize.effects.adjusted import BETA, RHO
 from personalize.effects.moderators import fit_ridge
-from personalize.effects.noise import moves, working_noise
+from personalize.effects.noise import moves
 from personalize.effects.own_slopes import excess_variance, working_theta
 from personalize.effects.transitions import Floats, Transitions
 from personalize.effects.within import Moments, Projection, moments
 
 FEW = 600  # patients of the panel, below which the penalty is used; with more, exact partialling out loses little
+EASE = 3.0  # keeps most of what the penalty gains, and half of what it leaves in; tuning clinics
+LEAST_NOISE = 1e-9  # of the largest growth: outcomes without noise
 
 
 def slope_moments(steps: Transitions, baseline: Floats, within: Projection, *, lagged_outcome: bool = True) -> Moments:
@@ -34,6 +38,7 @@ def slope_moments(steps: Transitions, baseline: Floats, within: Projection, *, l
     Parameters
     ----------
     steps : Transitions
+        Of the outcome equation.
     baseline : array of shape (n_patients, p)
         As for `moments`.
     within : Projection
@@ -42,34 +47,39 @@ def slope_moments(steps: Transitions, baseline: Floats, within: Projection, *, l
     if steps.n_patients >= FEW:
         return moments(steps, baseline, within)
     nothing = baseline[:, :0]
+    m = moments(steps, nothing, within)
+    working = working_theta(m, lagged_outcome=lagged_outcome)
+    outcome = m.residual[:, 2] - working[RHO] * m.residual[:, 0] - working[BETA] * m.residual[:, 1]
     log = np.log1p(steps.session)
-    growth = predicted_growth(moments(steps, nothing, within), log, baseline, lagged_outcome=lagged_outcome)
-    return moments(replace(steps, response=steps.response - log * growth[steps.patient]), nothing, within)
+    response = steps.response - log * predicted_growth(outcome, log, within, baseline)[steps.patient]
+    regressors = steps.regressors.copy()
+    regressors[:, 1] -= log * predicted_growth(m.residual[:, 1], log, within, baseline)[steps.patient]
+    return moments(replace(steps, response=response, regressors=regressors), nothing, within)
 
 
-def predicted_growth(m: Moments, log: Floats, baseline: Floats, *, lagged_outcome: bool) -> Floats:
-    """Growth that intake predicts, outcome points a unit of log session beyond the average; shape (n_patients,).
+def predicted_growth(values: Floats, log: Floats, within: Projection, baseline: Floats) -> Floats:
+    """Growth that intake predicts, units of ``values`` a unit of log session, beyond the average; shape (n_patients,).
 
-    Zero for all where nobody has sessions at two times.
+    Zero for all where nobody's values change with time.
 
     Parameters
     ----------
-    m : Moments
+    values : array of shape (n,)
         Sessions partialled out, intake not.
     log : array of shape (n,)
         Log session of each transition.
+    within : Projection
     baseline : array of shape (n_patients, p)
-    lagged_outcome : bool
     """
-    working = working_theta(m, lagged_outcome=lagged_outcome)
-    left = m.residual[:, 2] - working[RHO] * m.residual[:, 0] - working[BETA] * m.residual[:, 1]
-    axis = m.within.transform(log)
-    spread = m.within.sums(axis * log)
+    axis, moved = within.transform(np.column_stack([log, values])).T
+    spread = within.sums(axis * log)
     ok = moves(spread)
-    if not ok.any():
+    growth, spread = within.sums(axis * values)[ok] / spread[ok], spread[ok]
+    if not growth.any():
         return np.zeros(len(baseline))
-    growth = m.within.sums(axis * left)[ok] / spread[ok]
-    variance = max(working_noise(m, working)[0], 1e-300) / spread[ok]
+    left = within.sums(values * moved)[ok].sum() - growth**2 @ spread
+    noise = max(left / max((within.trace[ok] - 1.0).sum(), 1.0), LEAST_NOISE * float((growth**2 * spread).max()))
+    variance = noise / spread
     weight = 1.0 / (variance + excess_variance(growth, variance))
-    ridge = fit_ridge(baseline[m.within.who[ok]], growth, weight)
+    ridge = fit_ridge(baseline[within.who[ok]], growth, weight, ease=EASE)
     return ridge.predict(baseline) - ridge.intercept

@@ -47,8 +47,11 @@ class Ridge:
         return np.asarray(self.intercept + (x - self.centre) @ self.coefficients)
 
 
-def fit_ridge(x: Floats, b: Floats, weight: Floats) -> Ridge:
-    """Ridge regression whose penalty maximises the marginal likelihood (weights are inverse variances)."""
+def fit_ridge(x: Floats, b: Floats, weight: Floats, *, ease: float = 1.0) -> Ridge:
+    """Ridge regression whose penalty maximises the marginal likelihood (weights are inverse variances).
+
+    The prior variance of the coefficients is ``ease`` times that.
+    """
     centre = np.average(x, axis=0, weights=weight) if x.shape[1] else np.zeros(0)
     intercept = float(np.average(b, weights=weight))
     if x.shape[1] == 0:
@@ -62,7 +65,7 @@ def fit_ridge(x: Floats, b: Floats, weight: Floats) -> Ridge:
         return Ridge(intercept, centre, np.zeros(x.shape[1]))
     shape = 1.0 + priors[:, None] * s[None] ** 2
     likelihood = -0.5 * (np.log(shape) + z**2 / shape).sum(axis=1)
-    prior = float(priors[np.argmax(likelihood)])
+    prior = ease * float(priors[np.argmax(likelihood)])
     return Ridge(intercept, centre, vt.T @ (z * prior * s / (1.0 + prior * s**2)))
 
 
