@@ -79,7 +79,7 @@ def predicted_growth(values: Floats, log: Floats, within: Projection, baseline: 
         return np.zeros(len(baseline))
     left = within.sums(values * moved)[ok].sum() - growth**2 @ spread
     noise = max(left / max((within.trace[ok] - 1.0).sum(), 1.0), LEAST_NOISE * float((growth**2 * spread).max()))
-    variance = noise / spread
-    weight = 1.0 / (variance + excess_variance(growth, variance))
-    ridge = fit_ridge(baseline[within.who[ok]], growth, weight, ease=EASE)
-    return ridge.predict(baseline) - ridge.intercept
+    unit = np.sqrt(noise)  # the grid of penalties does not scale with the data
+    weight = 1.0 / (1.0 / spread + excess_variance(growth / unit, 1.0 / spread))
+    ridge = fit_ridge(baseline[within.who[ok]], growth / unit, weight, ease=EASE)
+    return np.asarray(unit * (ridge.predict(baseline) - ridge.intercept))
