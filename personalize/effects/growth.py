@@ -27,7 +27,7 @@ from personalize.effects.own_slopes import excess_variance, working_theta
 from personalize.effects.transitions import Floats, Transitions
 from personalize.effects.within import Moments, Projection, moments
 
-FEW = 600  # patients of the panel, below which the penalty is used; with more, exact partialling out loses little
+FEW = 500  # patients of the panel, below which the penalty is used; with more, exact partialling out loses little
 EASE = 3.0  # keeps most of what the penalty gains, and half of what it leaves in; tuning clinics
 LEAST_NOISE = 1e-9  # of the largest growth: outcomes without noise
 
