@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from features.errors import SHOWN, counted
+from features.errors import SHOWN, counted, listed
 
 FAR = 10.0  # typical deviations from the patient's median: no normal deviation lies farther out, few of heavy tails do
 NORMAL = 1.4826  # SD of a normal variable in units of its median absolute deviation
@@ -50,7 +50,9 @@ def typing_errors(
     rows, numbers = np.flatnonzero(standing_out(values, who)), np.asarray(session, dtype=float)
     if not len(rows):
         return []
-    shown = "; ".join(f"{values[row]:g} at session {numbers[row]:g} of {ids[who[row]]!r}" for row in rows[:SHOWN])
+    shown = "; ".join(
+        f"{values[row]:g} at session {numbers[row]:g} of {listed([ids[who[row]]])}" for row in rows[:SHOWN]
+    )
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return [
         f"{counted(len(rows), 'value')} of {name!r} far from the patient's other scores ({shown}{more}): a typing "

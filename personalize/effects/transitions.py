@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import NotEnoughData
+from features.errors import NotEnoughData, listed
 from features.panel import Panel
 
 Floats = NDArray[np.float64]
@@ -121,8 +121,8 @@ def lay_grid(panel: Panel, *, max_steps: int = 400) -> Grid:
         longest = panel.patient_ids[who[on][np.argmax(step[on])]]
         raise NotEnoughData(
             f"{panel.names['sessions']}: column {panel.columns.session!r} spans {n_steps} steps of {gap} for patient "
-            f"{longest!r}; the effect of alliance is estimated from up to {max_steps} consecutive sessions: number the "
-            "sessions 1, 2, 3, ... within each patient, or split long treatments into episodes."
+            f"{listed([longest])}; the effect of alliance is estimated from up to {max_steps} consecutive sessions: "
+            "number the sessions 1, 2, 3, ... within each patient, or split long treatments into episodes."
         )
     shape = (panel.n_patients, n_steps)
     names = list(panel.columns.covariates)

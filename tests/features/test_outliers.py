@@ -63,3 +63,9 @@ def test_check_and_effect_name_it() -> None:
     assert any(told in warning for warning in check_panel(wrong).warnings)
     assert not any("typing error" in warning for warning in check_panel(panel).warnings)
     assert pd.Series(AllianceEffect().fit(panel).notes_).str.contains("typing error").sum() == 0
+
+
+def test_patients_with_numbers_for_names_are_named_by_them() -> None:
+    who, values = np.repeat([0, 1], 8), np.array([5.0, 6, 5, 7, 6, 5, 6, 5, 5, 6, 7, 5, 900, 6, 5, 6])
+    (said,) = typing_errors("y", values, who, np.tile(np.arange(1, 9), 2), np.array([106, 107]))
+    assert "900 at session 5 of 107)" in said
