@@ -11,7 +11,7 @@ for r = y[t+1] − w·y[t] − b·alliance[t], w and b the pooled estimates, and
 intake by ridge, weights 1 / (s² / Σ l̃² + η²), η² the moment estimate of what own growth varies by (DerSimonian & Laird
 1986); and what intake predicts is taken off the outcome and the alliance. The prior variance of the coefficients is
 `EASE` times that of highest marginal likelihood: growth of both that is left in passes for an effect, which costs more
-than the noise of a weaker penalty. Where intake tells nothing, nothing is taken out.
+than the noise of a weaker penalty. Where intake tells nothing, little is taken out.
 """
 
 from __future__ import annotations
