@@ -91,7 +91,8 @@ def one_clinic(preset: str, patients: int, seed: int) -> Guesses:
     for member in learners(effect, seed).T:
         tau = np.zeros(len(truth))
         tau[told.known] = member - member.mean()
-        estimates.append(shrink(replace(told, tau=tau), average_variance=effect.average_covariance_[1, 1]).mean)
+        spread = {"noise_to_alliance": effect._noise_to_alliance, "average_variance": effect.average_covariance_[1, 1]}
+        estimates.append(shrink(replace(told, tau=tau), **spread).mean)
     return Guesses(preset, seed, truth, np.column_stack(estimates))
 
 

@@ -105,6 +105,7 @@ def oracle(effect: AllianceEffect, clinic: SimulatedClinic) -> PatientEffects:
     """Give the same shrinkage the true baseline part of each effect: the best that moderators could do."""
     tau = clinic.truth.patients["tau"].to_numpy()
     told = replace(effect.patients_, tau=tau - tau.mean())
-    posterior = shrink(told, average_variance=float(effect.average_covariance_[1, 1]))
+    average_variance = float(effect.average_covariance_[1, 1])
+    posterior = shrink(told, noise_to_alliance=effect._noise_to_alliance, average_variance=average_variance)
     parts = posterior.components
     return PatientEffects(posterior.mean, mixture_quantile(parts, 0.05), mixture_quantile(parts, 0.95))

@@ -130,7 +130,12 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
 
         moderators = self._moderators(first, panel.clusters, notes)
         self._adopt(panel, first, moderators, errors)
-        posterior = shrink(self.patients_, average_variance=average.variance, has_therapists=panel.n_therapists > 1)
+        posterior = shrink(
+            self.patients_,
+            noise_to_alliance=slopes.noise_to_alliance,
+            average_variance=average.variance,
+            has_therapists=panel.n_therapists > 1,
+        )
         if moderators is not None:
             posterior = posterior.moved(similar_shift(first.x, self.patients_, posterior, self.random_state))
         self.posterior_ = posterior
@@ -175,6 +180,7 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
     def _adopt(self, panel: Panel, first: FirstStage, moderators: Moderators | None, errors: Errors) -> None:
         self._panel = panel
         self._errors, self._average_covariance = errors, first.average.covariance
+        self._noise_to_alliance = first.slopes.noise_to_alliance
         self._therapist_table = therapist_table(panel)
         self.encoding_, self.moderators_ = first.encoding, moderators
         self._per_patient(panel.n_patients, first.x, first.slopes, moderators)

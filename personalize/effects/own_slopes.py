@@ -38,6 +38,9 @@ class OwnSlopes:
         Variance of the residual the slopes are estimated from, averaged over patients.
     reliability : float
         λ, the share of the alliance's movement within patients that is not measurement error.
+    noise_to_alliance : float
+        σ / SD of the true alliance within patients, outcome points per alliance point: were own slopes to vary by so
+        much, they would explain as much of the outcome as all that is noise now. Infinity where there is no noise.
     """
 
     who: Ints
@@ -47,6 +50,7 @@ class OwnSlopes:
     own_noise: Floats
     noise: float
     reliability: float
+    noise_to_alliance: float
 
 
 def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: bool = True) -> OwnSlopes:
@@ -91,7 +95,9 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     slope = np.where(moving, slope / reliability, np.nan)
     own = own_noise(m, working, inflation, freedom)
     variance = np.where(moving, noise * own * inflation / (safe * reliability**2), np.inf)
-    return OwnSlopes(m.within.who, slope, variance, spread, own, float(noise), float(reliability))
+    moved = reliability * spread[moving].sum() / max(trace[moving].sum(), TINY)
+    noise_to_alliance = float(np.sqrt(dynamics.noise / moved)) if dynamics.noise > 0 and moved > 0 else np.inf
+    return OwnSlopes(m.within.who, slope, variance, spread, own, float(noise), float(reliability), noise_to_alliance)
 
 
 def working_theta(m: Moments, *, lagged_outcome: bool) -> Floats:

@@ -31,6 +31,7 @@ from personalize.effects.transitions import Floats, Ints
 
 N_OMEGA, N_PSI = 15, 7
 PRIOR_POWER = 0.5  # p(ω) ∝ √ω keeps the posterior off zero; chosen on tuning clinics, see docs/effects.md
+LARGE, FALLS = 0.25, 2.0  # p(ω) falls beyond this share of σ / SD(alliance), as ω^(−4·`FALLS`); tuning clinics
 THERAPIST_SHARE = 0.5  # ψ / ω around which therapists are believed to differ; tuning clinics
 UNEVEN = 0.2  # how much Var(u_i) grows with the squared distance of τ̂_i from its mean, in SDs; tuning clinics
 NOISE_STATES = ((0.0, 0.0, 0.80), (1.0, 0.0, 0.16), (1.0, 0.25, 0.04))  # SD of δ / ω, growth of log SD(u_i) a SD
@@ -164,12 +165,17 @@ def standardised_noise(ratio: Floats, known: NDArray[np.bool_]) -> Floats:
     return out
 
 
-def shrink(patients: Patients, *, average_variance: float = 0.0, has_therapists: bool = True) -> Posterior:
+def shrink(
+    patients: Patients, *, noise_to_alliance: float = np.inf, average_variance: float = 0.0, has_therapists: bool = True
+) -> Posterior:
     """Posterior of every patient's effect, integrated over the variance components.
 
     Parameters
     ----------
     patients : Patients
+    noise_to_alliance : float
+        Noise of the outcome per SD of alliance (`personalize.effects.own_slopes.OwnSlopes`), beside which ω is believed
+        to be small; with infinity no ω is too large.
     average_variance : float
         Variance of the average effect, cluster-robust and with the uncertainty of persistence and bias correction;
         what it exceeds the model's own variance of γ0 by is added for all patients alike.
@@ -187,7 +193,8 @@ def shrink(patients: Patients, *, average_variance: float = 0.0, has_therapists:
         nodes = _integrate_gamma(p, float(omega), float(psi), share * max(float(omega), floor), growth)
         cells += [(*node, log_weight + float(np.log(probability))) for *node, log_weight in nodes]
     table = np.array(cells)
-    log_weights = table[:, 5] + _log_prior(table[:, 0], table[:, 1], table[:, 2] * p.tau[known].std(), floor)
+    explained, large = table[:, 2] * p.tau[known].std(), LARGE * noise_to_alliance
+    log_weights = table[:, 5] + _log_prior(table[:, 0], table[:, 1], explained, floor, large)
     # the grids are uneven: each node stands for its own stretch of the prior
     log_weights += np.log([_stretch(omegas, c[0]) * _stretch(psis, c[1]) for c in cells])
     weights = np.exp(log_weights - log_weights.max())
@@ -210,16 +217,18 @@ def unevenness(tau: Floats, known: NDArray[np.bool_]) -> Floats:
     return np.asarray(1.0 + UNEVEN * (away - away[known].mean()))
 
 
-def _log_prior(omega: Floats, psi: Floats, explained: Floats, floor: float) -> Floats:
-    """Log prior of (ω, ψ): ∝ ω^`PRIOR_POWER` · ω² / (ω² + explained²) / (1 + (ψ / (`THERAPIST_SHARE`·ω))²).
+def _log_prior(omega: Floats, psi: Floats, explained: Floats, floor: float, large: float) -> Floats:
+    """Log prior of (ω, ψ): ∝ ω^`PRIOR_POWER` · left(ω) · usual(ω) / (1 + (ψ / (`THERAPIST_SHARE`·ω))²).
 
-    The second factor says that where intake explains differences between patients with SD ``explained``, it is not
-    believed that next to nothing is left unexplained; where it explains none, the factor is one. ``floor`` is added
-    to ω.
+    left = ω² / (ω² + explained²): where intake explains differences between patients with SD ``explained``, it is not
+    believed that next to nothing is left unexplained; where it explains none, the factor is one. usual =
+    (1 + (ω / large)⁴)^−`FALLS`: what patients differ by seldom explains more than `LARGE`² of the variance within
+    patients. Short treatments of few patients leave ω open, and all they do not exclude would else be believed alike.
+    ``floor`` is added to ω.
     """
     low = omega + floor
-    left = np.log(low**2 / (low**2 + explained**2))
-    return np.asarray(PRIOR_POWER * np.log(low) + left - np.log1p((psi / (THERAPIST_SHARE * low)) ** 2))
+    left, usual = np.log(low**2 / (low**2 + explained**2)), -FALLS * np.log1p((low / large) ** 4)
+    return np.asarray(PRIOR_POWER * np.log(low) + left + usual - np.log1p((psi / (THERAPIST_SHARE * low)) ** 2))
 
 
 def summarise(patients: Patients, grid: Floats, weights: Floats, average_variance: float) -> Posterior:
