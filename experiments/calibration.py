@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.checkpoint import Checkpoint, Row, run_cells
-from experiments.many_clinics import study_main
+from experiments.checkpoint import Row
+from experiments.many_clinics import run_clinics, study_main
 from features.errors import check_option
 from personalize.simulate import simulate_clinic
 
@@ -38,10 +38,7 @@ def calibrate(
     n_patients: int = 600,
     n_sessions: int = 12,
     scenarios: Sequence[str] | None = None,
-    checkpoint: str | None = None,
-    n_jobs: int = 1,
-    dask: str | None = None,
-    progress: bool = False,
+    **where: Any,
 ) -> pd.DataFrame:
     """Run an experiment's trial on many clinics of each of its scenarios and summarise.
 
@@ -51,15 +48,10 @@ def calibrate(
         One of `NAMES`.
     clinics : int
         A scenario.
-    n_patients, n_sessions : int
-        Of each clinic.
     scenarios : sequence of str, optional
         All by default.
-    checkpoint : str, optional
-        File that keeps finished clinics. Clinics count up from the same seeds, so a longer run adds to a shorter one.
-    n_jobs, dask
-        Where clinics run, as in `experiments.workers.work_through`.
-    progress : bool
+    n_patients, n_sessions, where
+        As `experiments.many_clinics.run_clinics`.
 
     Returns
     -------
@@ -71,19 +63,9 @@ def calibrate(
     chosen = list(module.SCENARIOS) if scenarios is None else list(scenarios)
     for scenario in chosen:
         check_option("scenarios", scenario, tuple(module.SCENARIOS))
-    settings = {"experiment": name, "n_patients": n_patients, "n_sessions": n_sessions}
     cells = [{"scenario": s, "seed": FIRST_SEED + k} for k in range(clinics) for s in chosen]
-    work = partial(one_clinic, name, n_patients, n_sessions)
-    rows = run_cells(
-        cells,
-        work,
-        checkpoint=Checkpoint(checkpoint, settings),
-        n_jobs=n_jobs,
-        dask=dask,
-        progress=progress,
-        words="clinics",
-    )
-    return summary(rows)
+    size = {"n_patients": n_patients, "n_sessions": n_sessions}
+    return summary(run_clinics(name, partial(one_clinic, name), cells, **size, **where))
 
 
 def one_clinic(name: str, n_patients: int, n_sessions: int, scenario: str, seed: int) -> Sequence[Row]:

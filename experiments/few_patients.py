@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -29,12 +29,11 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.model_selection import GroupKFold
 
 from experiments.peers import NEEDS, PEERS, available
-from experiments.recovery_cell import fitted
+from experiments.recovery_cell import fitted, shrunken
 from experiments.workers import cores
 from features.errors import OptionError
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.moderators import out_of_bag
-from personalize.effects.shrinkage import shrink
 from personalize.effects.similar import forest
 from personalize.simulate import PRESETS, simulate_clinic
 
@@ -91,8 +90,7 @@ def one_clinic(preset: str, patients: int, seed: int) -> Guesses:
     for member in learners(effect, seed).T:
         tau = np.zeros(len(truth))
         tau[told.known] = member - member.mean()
-        spread = {"noise_to_alliance": effect._noise_to_alliance, "average_variance": effect.average_covariance_[1, 1]}
-        estimates.append(shrink(replace(told, tau=tau), **spread).mean)
+        estimates.append(shrunken(effect, tau).mean)
     return Guesses(preset, seed, truth, np.column_stack(estimates))
 
 

@@ -14,17 +14,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import pandas as pd
 
-from experiments.checkpoint import Checkpoint, Row, run_cells
-from experiments.many_clinics import study_main
-from experiments.peers import PatientEffects
-from experiments.recovery_cell import estimates, score
+from experiments.checkpoint import Row
+from experiments.many_clinics import run_clinics, study_main
+from experiments.recovery_cell import limited, score
 from features.errors import OptionError
 from personalize.effects.alliance_effect import AllianceEffect
-from personalize.effects.posterior import mixture_quantile
 from personalize.effects.shrinkage import shrink
 from personalize.simulate import PRESETS, simulate_clinic
 
@@ -37,12 +35,9 @@ def one_clinic(n_patients: int, n_sessions: int, sd: float, seed: int) -> list[R
     options = replace(PRESETS["nonlinear"], patient_effect_sd=sd)
     clinic = simulate_clinic(n_patients=n_patients, n_sessions=n_sessions, random_state=seed, options=options)
     effect = AllianceEffect(random_state=seed).fit(clinic.panel)
-    posterior = shrink(effect.patients_, average_variance=float(effect.average_covariance_[1, 1]))
-    open_ended = posterior.moved(effect.posterior_.similar_shift)
-    limits = [mixture_quantile(open_ended.components, q) for q in (0.05, 0.95)]
-    pair = {"ours": (effect.posterior_.omega, estimates(effect))}
-    pair["no ω too large"] = open_ended.omega, PatientEffects(open_ended.mean, *limits)
-    return [{"prior": name, "omega": omega, **score(found, clinic)} for name, (omega, found) in pair.items()]
+    flat = shrink(effect.patients_, average_variance=float(effect.average_covariance_[1, 1]))
+    pair = {"ours": effect.posterior_, "no ω too large": flat.moved(effect.posterior_.similar_shift)}
+    return [{"prior": name, "omega": p.omega, **score(limited(p), clinic)} for name, p in pair.items()]
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -53,15 +48,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def large_differences(
-    *,
-    sds: Sequence[float] = SDS,
-    clinics: int = 20,
-    n_patients: int = 300,
-    n_sessions: int = 12,
-    checkpoint: str | None = None,
-    n_jobs: int = 1,
-    dask: str | None = None,
-    progress: bool = False,
+    *, sds: Sequence[float] = SDS, clinics: int = 20, n_patients: int = 300, n_sessions: int = 12, **where: Any
 ) -> pd.DataFrame:
     """Run the clinics that are not done yet; table as `summary`.
 
@@ -71,9 +58,8 @@ def large_differences(
         SDs of true effects beyond intake and therapist, points per alliance point.
     clinics : int
         An SD.
-    n_patients, n_sessions : int
-    checkpoint, n_jobs, dask, progress
-        As `experiments.top_fifth.top_fifth`.
+    n_patients, n_sessions, where
+        As `experiments.many_clinics.run_clinics`.
 
     Raises
     ------
@@ -82,18 +68,9 @@ def large_differences(
     """
     if not sds or min(sds) < 0:
         raise OptionError(f"sds={list(sds)!r} is not allowed; give SDs of 0 or more.")
-    rows = run_cells(
-        [{"sd": float(sd), "seed": FIRST_SEED + k} for k in range(clinics) for sd in sds],
-        partial(one_clinic, n_patients, n_sessions),
-        checkpoint=Checkpoint(
-            checkpoint, {"experiment": "large_differences", "n_patients": n_patients, "n_sessions": n_sessions}
-        ),
-        n_jobs=n_jobs,
-        dask=dask,
-        progress=progress,
-        words="clinics",
-    )
-    return summary(rows)
+    cells = [{"sd": float(sd), "seed": FIRST_SEED + k} for k in range(clinics) for sd in sds]
+    size = {"n_patients": n_patients, "n_sessions": n_sessions}
+    return summary(run_clinics("large_differences", one_clinic, cells, **size, **where))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

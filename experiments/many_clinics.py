@@ -1,17 +1,60 @@
-"""Command line of a study that repeats something on many simulated clinics, and its table as it is printed."""
+"""A study that repeats something on many simulated clinics: its run, its command line, its table as it is printed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from experiments.checkpoint import Cell, Checkpoint, Row, run_cells
 from features.errors import PersonalizeError
 
 DECIMALS = 3
+
+
+def run_clinics(
+    name: str,
+    one_clinic: Callable[..., Sequence[Row]],
+    cells: Sequence[Cell],
+    *,
+    n_patients: int,
+    n_sessions: int,
+    checkpoint: str | None = None,
+    n_jobs: int = 1,
+    dask: str | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Rows of the clinics of a study; those in the checkpoint are not made again.
+
+    Parameters
+    ----------
+    name : str
+        Of the study, in its checkpoint.
+    one_clinic : callable
+        Takes patients, sessions and what a cell holds.
+    cells : sequence of dict
+        A clinic each.
+    n_patients, n_sessions : int
+        Of each clinic.
+    checkpoint : str or None
+        File that keeps finished clinics. Clinics count up from the same seeds, so a longer run adds to a shorter one.
+    n_jobs, dask, progress
+        As `experiments.checkpoint.run_cells`.
+    """
+    settings = {"experiment": name, "n_patients": n_patients, "n_sessions": n_sessions}
+    return run_cells(
+        cells,
+        partial(one_clinic, n_patients, n_sessions),
+        checkpoint=Checkpoint(checkpoint, settings),
+        n_jobs=n_jobs,
+        dask=dask,
+        progress=progress,
+        words="clinics",
+    )
 
 
 def study_main(

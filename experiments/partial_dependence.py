@@ -15,12 +15,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import pandas as pd
 
-from experiments.checkpoint import Checkpoint, Row, run_cells
-from experiments.many_clinics import study_main
+from experiments.checkpoint import Row
+from experiments.many_clinics import run_clinics, study_main
 from personalize import explain
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.explain.dependence import values_of
@@ -77,24 +77,12 @@ def partial_dependence(
     clinics: int = 4,
     n_patients: int = 400,
     n_sessions: int = 12,
-    checkpoint: str | None = None,
-    n_jobs: int = 1,
-    dask: str | None = None,
-    progress: bool = False,
+    **where: Any,
 ) -> pd.DataFrame:
     """Run the clinics that are not done yet; parameters as `experiments.top_fifth.top_fifth`, table as `summary`."""
-    rows = run_cells(
-        [{"preset": p, "seed": FIRST_SEED + k} for k in range(clinics) for p in presets],
-        partial(one_clinic, n_patients, n_sessions),
-        checkpoint=Checkpoint(
-            checkpoint, {"experiment": "partial_dependence", "n_patients": n_patients, "n_sessions": n_sessions}
-        ),
-        n_jobs=n_jobs,
-        dask=dask,
-        progress=progress,
-        words="clinics",
-    )
-    return summary(rows)
+    cells = [{"preset": p, "seed": FIRST_SEED + k} for k in range(clinics) for p in presets]
+    size = {"n_patients": n_patients, "n_sessions": n_sessions}
+    return summary(run_clinics("partial_dependence", one_clinic, cells, **size, **where))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

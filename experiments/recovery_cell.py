@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.checkpoint import Row
-from experiments.peers import PEERS, PatientEffects
+from experiments.peers import PEERS, Floats, PatientEffects
 from personalize.effects.alliance_effect import AllianceEffect
-from personalize.effects.posterior import mixture_quantile
+from personalize.effects.posterior import Posterior, mixture_quantile
 from personalize.effects.shrinkage import shrink
 from personalize.simulate import PRESETS, SimulatedClinic, simulate_clinic
 from personalize.simulation.moderators import MODERATORS
@@ -101,11 +101,21 @@ def average_and_tests(effect: AllianceEffect, clinic: SimulatedClinic) -> dict[s
     }
 
 
+def shrunken(effect: AllianceEffect, tau: Floats) -> Posterior:
+    """Posterior of the fit's patients under its own priors, had intake predicted ``tau``, shape (n_patients,)."""
+    return shrink(
+        replace(effect.patients_, tau=tau),
+        noise_to_alliance=effect._noise_to_alliance,
+        average_variance=float(effect.average_covariance_[1, 1]),
+    )
+
+
 def oracle(effect: AllianceEffect, clinic: SimulatedClinic) -> PatientEffects:
     """Give the same shrinkage the true baseline part of each effect: the best that moderators could do."""
     tau = clinic.truth.patients["tau"].to_numpy()
-    told = replace(effect.patients_, tau=tau - tau.mean())
-    average_variance = float(effect.average_covariance_[1, 1])
-    posterior = shrink(told, noise_to_alliance=effect._noise_to_alliance, average_variance=average_variance)
-    parts = posterior.components
-    return PatientEffects(posterior.mean, mixture_quantile(parts, 0.05), mixture_quantile(parts, 0.95))
+    return limited(shrunken(effect, tau - tau.mean()))
+
+
+def limited(posterior: Posterior) -> PatientEffects:
+    """Estimates and 90 % limits of a posterior."""
+    return PatientEffects(posterior.mean, *(mixture_quantile(posterior.components, q) for q in (0.05, 0.95)))

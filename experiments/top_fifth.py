@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.checkpoint import Checkpoint, Row, run_cells
-from experiments.many_clinics import study_main
+from experiments.checkpoint import Row
+from experiments.many_clinics import run_clinics, study_main
 from experiments.recovery_cell import fitted
 from personalize.explain.hinge import hinge
 from personalize.simulate import PRESETS, simulate_clinic
@@ -105,10 +105,7 @@ def top_fifth(
     clinics: int = 8,
     n_patients: int = 1000,
     n_sessions: int = 12,
-    checkpoint: str | None = None,
-    n_jobs: int = 1,
-    dask: str | None = None,
-    progress: bool = False,
+    **where: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run the clinics that are not done yet.
 
@@ -117,13 +114,8 @@ def top_fifth(
     presets : sequence of str
     clinics : int
         A preset.
-    n_patients, n_sessions : int
-        Of each clinic.
-    checkpoint : str, optional
-        File that keeps finished clinics. Seeds count up from the same start, so a longer run adds to a shorter one.
-    n_jobs, dask
-        As `run_cells`.
-    progress : bool
+    n_patients, n_sessions, where
+        As `experiments.many_clinics.run_clinics`.
 
     Returns
     -------
@@ -133,16 +125,8 @@ def top_fifth(
         One row a clinic and bin.
     """
     cells = [{"preset": p, "seed": FIRST_SEED + k} for k in range(clinics) for p in presets]
-    settings = {"experiment": "top_fifth", "n_patients": n_patients, "n_sessions": n_sessions}
-    rows = run_cells(
-        cells,
-        partial(one_clinic, n_patients, n_sessions),
-        checkpoint=Checkpoint(checkpoint, settings),
-        n_jobs=n_jobs,
-        dask=dask,
-        progress=progress,
-        words="clinics",
-    )
+    size = {"n_patients": n_patients, "n_sessions": n_sessions}
+    rows = run_clinics("top_fifth", one_clinic, cells, **size, **where)
     return summary(rows), rows
 
 

@@ -5,9 +5,10 @@
 τ̂ comes from learners that did not see the patient. γ1 is held in [0, 1.5]: where nothing varies, such predictions
 are negatively related to the own slopes and a free γ1 would run away. The restricted likelihood is exact (closed form
 per therapist). It is integrated over a grid of (ω, ψ), not maximised: a plugged-in ω = 0 would give intervals of no
-width. ω has a prior that avoids the boundary (Chung et al. 2013, Psychometrika 78, 685), ψ a half-Cauchy one in units
-of ω (Gelman 2006, Bayesian Analysis 1, 515): therapists seldom differ more than their patients do. Var(u_i) is ω² times
-a factor that grows with the distance of τ̂_i from its mean (`unevenness`).
+width. ω has a prior that avoids the boundary (Chung et al. 2013, Psychometrika 78, 685) and falls where differences
+would be unusually large (`_log_prior`), ψ a half-Cauchy one in units of ω (Gelman 2006, Bayesian Analysis 1, 515):
+therapists seldom differ more than their patients do. Var(u_i) is ω² times a factor that grows with the distance of τ̂_i
+from its mean (`unevenness`).
 
 z_i is the standardised log noise of the patient's own outcome (`standardised_noise`), zero for all where noise does not
 demonstrably differ. Shrinkage otherwise takes precision for unrelated to the effect, and where the noisiest patients

@@ -8,7 +8,7 @@ import pytest
 from experiments import large_differences as study
 
 
-def test_the_prior_makes_differences_smaller_and_nothing_else() -> None:
+def test_the_prior_makes_differences_smaller_and_intervals_narrower() -> None:
     rows = pd.DataFrame(study.one_clinic(80, 8, 3.0, study.FIRST_SEED)).set_index("prior")
     ours, flat = rows.loc["ours"], rows.loc["no ω too large"]
     assert 0.5 < ours["omega"] < flat["omega"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments import top_fifth
+from experiments.checkpoint import Checkpoint
 
 
 def test_bins_are_counted_right():
@@ -59,6 +60,6 @@ def test_all_alike_are_not_ranked():
 
 def test_other_settings_are_refused(tmp_path, capsys):
     file = tmp_path / "run.jsonl"
-    top_fifth.Checkpoint(file, {"experiment": "another"})
+    Checkpoint(file, {"experiment": "another"})
     assert top_fifth.main(["--clinics", "1", "--checkpoint", str(file)]) == 2
     assert "other settings" in capsys.readouterr().err
