@@ -69,7 +69,10 @@ class PanelDynamics:
 
 
 def panel_dynamics(panel: Panel, errors: Errors | None = None) -> PanelDynamics:
-    """Solve both equations for a panel, as `AllianceEffect` does for the average.
+    """Solve both equations for a panel, individual trends kept and removed, combined.
+
+    `AllianceEffect` corrects own slopes with these and reads its average from them; as a rule the two differ by a
+    fraction of a standard error.
 
     Raises
     ------

@@ -1,11 +1,11 @@
-"""The average effect: two adjusted-score estimates, one that keeps individual trends and one that takes them out.
+"""Two adjusted-score estimates of the dynamics: one that keeps individual trends, one that takes them out.
 
 Individual growth that is not taken out biases the effect; taking it out costs information, most in short treatments.
-Both estimates are computed, and combined by how much evidence there is that they differ: with W the Wald statistic
+Both are computed, and combined by how much evidence there is that they differ: with W the Wald statistic
 of the difference of (ρ, average), the estimate that keeps trends gets weight min(1, 2 / W), a positive-part
 James–Stein weight (Hausman 1978, Econometrica 46, 1251, for the contrast). The variance is that of a model average:
 the two variances, weighted, plus weight · (1 − weight) · difference² (Buckland, Burnham & Augustin 1997, Biometrics 53,
-603).
+603). The average effect itself is then read from the own slopes (`personalize.effects.slope_average`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Average:
     weight_kept : float
         Weight of ``kept`` in the combination.
     pair : array of shape (2,)
-        ρ and the average effect.
+        ρ and the average effect: as the two passes say, or, from `average_of_slopes` on, as own slopes do.
     covariance : array of shape (2, 2)
         Theirs, cluster-robust, the difference of the passes included.
     corrected : bool
@@ -85,6 +85,13 @@ class Average:
     def variance(self) -> float:
         """Variance of `estimate`."""
         return float(self.covariance[1, 1])
+
+    @property
+    def of_passes(self) -> Floats:
+        """Persistence and effect of the two passes, combined, shape (2,)."""
+        if self.removed is None:
+            return self.kept.pair if self.corrected else self.kept.dynamics.uncorrected[[RHO, BETA]]
+        return self.weight_kept * self.kept.pair + (1.0 - self.weight_kept) * self.removed.pair
 
     @property
     def growth_variance(self) -> float:

@@ -298,7 +298,8 @@ def short(panel: Panel, average: Average, is_short: bool, notes: list[str]) -> N
     if average.removed is not None and average.weight_kept < TRENDS_SHOWN:
         notes.append(
             "The estimates with and without individual trends differ (p < .05): patients follow trends of their own, "
-            "or noise changes over treatment. The average rests mostly on the estimate that takes trends out."
+            "or noise changes over treatment. Persistence and the short-panel correction rest mostly on the estimate "
+            "that takes trends out; the average takes them out as far as they vary."
         )
 
 

@@ -18,6 +18,7 @@ from personalize.effects.growth import slope_moments
 from personalize.effects.heterogeneity import Test, test_any, test_baseline
 from personalize.effects.intake import baseline_table, intake_matrix
 from personalize.effects.own_slopes import OwnSlopes, mean_slope, moment_heterogeneity, own_slopes
+from personalize.effects.slope_average import average_of_slopes
 from personalize.effects.transitions import Floats, Ints, lay_grid, outcome_steps
 from personalize.effects.within import projection
 
@@ -115,6 +116,7 @@ def first_stage(
     slopes = replace(
         slopes, slope=np.where(idle, np.nan, slopes.slope), variance=np.where(idle, np.inf, slopes.variance)
     )
+    average = average_of_slopes(average, m, slopes, dynamics, clusters)
     slopes = replace(slopes, slope=slopes.slope + average.estimate - mean_slope(slopes))
 
     known = np.isfinite(slopes.variance)

@@ -53,7 +53,8 @@ def working_noise(m: Moments, working: Floats) -> tuple[float, Floats, Floats]:
     by_lag = [_paired(m, alliance, left, lag) for lag in range(MEMORY + 1)]
     # E[r̃_t r̃_s] = γ(t − s) − Var(mean of the patient's r): solved for γ
     system, right = np.eye(MEMORY + 1), np.zeros(MEMORY + 1)
-    share = np.stack([(2.0 - (lag == 0)) * np.maximum(1.0 - lag / counts, 0.0) / counts for lag in range(MEMORY + 1)])
+    # by the pairs there are: where sessions are missing, fewer of them are neighbours
+    share = np.stack([(2.0 - (lag == 0)) * pairs / counts**2 for lag, (_, _, pairs) in enumerate(by_lag)])
     for lag, (products, _, pairs) in enumerate(by_lag):
         if pairs.sum() > 0:
             right[lag] = products.sum() / pairs.sum()

@@ -9,7 +9,7 @@ from scipy.linalg import solve_discrete_lyapunov
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
-from personalize.effects.adjusted import BETA, RHO, Dynamics, Errors, impulse
+from personalize.effects.adjusted import BETA, KAPPA0, RHO, Dynamics, Errors, impulse
 from personalize.effects.noise import moves, own_noise, working_noise
 from personalize.effects.transitions import Floats, Ints
 from personalize.effects.within import Moments, by_step
@@ -61,7 +61,7 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     m : Moments
         Of the outcome equation.
     dynamics : Dynamics
-        Persistence and the response to errors, for the bias of each patient's own pattern of sessions (`_lean`). It is
+        Persistence and the response to errors, for the bias of each patient's own pattern of sessions (`lean`). It is
         divided by the expected spread, not the patient's own, which is small by chance in some patients.
     errors : Errors
         With an alliance SEM s, λ = 1 − s²·Σtr(M_i) / ΣΣã²: regression calibration, b is divided by λ and v by λ².
@@ -87,9 +87,8 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     slope = (m.cross[:, 1, 2] - working[RHO] * m.cross[:, 1, 0]) / safe
     noise, inflation, freedom = working_noise(m, working)
     if corrected:
-        per_freedom = spread[moving].sum() / max(trace[moving].sum(), TINY)
-        expected = np.maximum(trace * per_freedom, TINY)
-        slope = slope - _lean(m, dynamics, working[RHO]) / expected
+        expected = expected_spread(m)
+        slope = slope - lean(m, dynamics, working[RHO]) / expected
         fed_back = feedback_variance(m, dynamics) / (max(noise, 1e-12) * expected)
         inflation = np.maximum(inflation + np.clip(fed_back, -0.5, 0.5), 0.25)
     slope = np.where(moving, slope / reliability, np.nan)
@@ -98,6 +97,13 @@ def own_slopes(m: Moments, dynamics: Dynamics, errors: Errors, *, corrected: boo
     moved = reliability * spread[moving].sum() / max(trace[moving].sum(), TINY)
     noise_to_alliance = float(np.sqrt(dynamics.noise / moved)) if dynamics.noise > 0 and moved > 0 else np.inf
     return OwnSlopes(m.within.who, slope, variance, spread, own, float(noise), float(reliability), noise_to_alliance)
+
+
+def expected_spread(m: Moments) -> Floats:
+    """Σã² that a patient's pattern of sessions calls for, shape (k,): tr(M_i) times the average over patients."""
+    spread, trace = m.cross[:, 1, 1], m.within.trace
+    moving = moves(spread)
+    return np.asarray(np.maximum(trace * spread[moving].sum() / max(trace[moving].sum(), TINY), TINY))
 
 
 def working_theta(m: Moments, *, lagged_outcome: bool) -> Floats:
@@ -111,7 +117,7 @@ def working_theta(m: Moments, *, lagged_outcome: bool) -> Floats:
     return theta
 
 
-def _lean(m: Moments, dynamics: Dynamics, working: float) -> Floats:
+def lean(m: Moments, dynamics: Dynamics, working: float) -> Floats:
     """Expectation of Σ ã (r − βã) for each patient's pattern of sessions, shape (k,).
 
     −σ² Σ_l C_i(l) ψ_l from the errors (`personalize.effects.adjusted`), and (ρ − w)·E[Σ ã ỹ] from the persistence that
@@ -120,12 +126,12 @@ def _lean(m: Moments, dynamics: Dynamics, working: float) -> Floats:
     """
     theta, kernel = dynamics.theta, m.within.kernel
     n_lags = kernel.shape[1]
-    lean = -dynamics.noise * (kernel @ impulse(theta, n_lags)[0][:n_lags, 1])
+    out = -dynamics.noise * (kernel @ impulse(theta, n_lags)[0][:n_lags, 1])
     covariances = autocovariance(dynamics, n_lags)
     if covariances is not None:
         crossed = m.within.trace * covariances[0, 1, 0] - kernel @ (covariances[1:, 1, 0] + covariances[1:, 0, 1])
-        lean = lean + (theta[RHO] - working) * crossed
-    return np.asarray(lean)
+        out = out + (theta[RHO] - working) * crossed
+    return np.asarray(out)
 
 
 def feedback_variance(m: Moments, dynamics: Dynamics) -> Floats:
@@ -160,9 +166,8 @@ def autocovariance(dynamics: Dynamics, n_lags: int) -> Floats | None:
 
     None where the dynamics are not stationary.
     """
-    rho, beta, phi, kappa0, kappa1 = dynamics.theta
-    step = np.array([[rho, beta], [kappa0 * rho + kappa1, kappa0 * beta + phi]])
-    if np.abs(np.linalg.eigvals(step)).max() >= 1.0:
+    step, kappa0 = one_step(dynamics.theta), dynamics.theta[KAPPA0]
+    if not stationary(dynamics.theta):
         return None
     shock = np.array([[1.0, 0.0], [kappa0, 1.0]])
     noise = shock @ np.diag([dynamics.noise, dynamics.alliance_noise]) @ shock.T
@@ -173,6 +178,17 @@ def autocovariance(dynamics: Dynamics, n_lags: int) -> Floats | None:
     for lag in range(n_lags):
         out[lag + 1] = step @ out[lag]
     return out
+
+
+def one_step(theta: Floats) -> Floats:
+    """Matrix that takes (outcome, alliance) one step on, shape (2, 2)."""
+    rho, beta, phi, kappa0, kappa1 = theta
+    return np.array([[rho, beta], [kappa0 * rho + kappa1, kappa0 * beta + phi]])
+
+
+def stationary(theta: Floats) -> bool:
+    """Whether the two equations come to rest."""
+    return bool(np.abs(np.linalg.eigvals(one_step(theta))).max() < 1.0)
 
 
 def moment_heterogeneity(slopes: OwnSlopes) -> float:

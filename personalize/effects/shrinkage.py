@@ -33,6 +33,7 @@ from personalize.effects.transitions import Floats, Ints
 N_OMEGA, N_PSI = 15, 7
 PRIOR_POWER = 0.5  # p(ω) ∝ √ω keeps the posterior off zero; chosen on tuning clinics, see docs/effects.md
 LARGE, FALLS = 0.25, 2.0  # p(ω) falls beyond this share of σ / SD(alliance), as ω^(−4·`FALLS`); tuning clinics
+LEFT = 0.6  # ω, as a share of what intake explains, below which little is believed to be left; tuning clinics
 THERAPIST_SHARE = 0.5  # ψ / ω around which therapists are believed to differ; tuning clinics
 UNEVEN = 0.2  # how much Var(u_i) grows with the squared distance of τ̂_i from its mean, in SDs; tuning clinics
 NOISE_STATES = ((0.0, 0.0, 0.80), (1.0, 0.0, 0.16), (1.0, 0.25, 0.04))  # SD of δ / ω, growth of log SD(u_i) a SD
@@ -221,14 +222,14 @@ def unevenness(tau: Floats, known: NDArray[np.bool_]) -> Floats:
 def _log_prior(omega: Floats, psi: Floats, explained: Floats, floor: float, large: float) -> Floats:
     """Log prior of (ω, ψ): ∝ ω^`PRIOR_POWER` · left(ω) · usual(ω) / (1 + (ψ / (`THERAPIST_SHARE`·ω))²).
 
-    left = ω² / (ω² + explained²): where intake explains differences between patients with SD ``explained``, it is not
-    believed that next to nothing is left unexplained; where it explains none, the factor is one. usual =
+    left = ω² / (ω² + (`LEFT`·explained)²): where intake explains differences between patients with SD ``explained``, it
+    is not believed that next to nothing is left unexplained; where it explains none, the factor is one. usual =
     (1 + (ω / large)⁴)^−`FALLS`: what patients differ by seldom explains more than `LARGE`² of the variance within
     patients. Short treatments of few patients leave ω open, and all they do not exclude would else be believed alike.
     ``floor`` is added to ω.
     """
     low = omega + floor
-    left, usual = np.log(low**2 / (low**2 + explained**2)), -FALLS * np.log1p((low / large) ** 4)
+    left, usual = np.log(low**2 / (low**2 + (LEFT * explained) ** 2)), -FALLS * np.log1p((low / large) ** 4)
     return np.asarray(PRIOR_POWER * np.log(low) + left + usual - np.log1p((psi / (THERAPIST_SHARE * low)) ** 2))
 
 

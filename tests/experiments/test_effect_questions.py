@@ -8,13 +8,13 @@ import pytest
 from scipy.stats import norm, t
 from sklearn.base import clone
 
-from experiments import for_whom, forecast_value, power, targeting, when
+from experiments import for_whom, forecast_value, power, power_formula, targeting, when
 from experiments.conditional import Estimate, phase_windows, window_grid
 from experiments.conditions import RUPTURE, SYMPTOMS, conditions
 from experiments.dynamics import panel_dynamics, whole_system
 from experiments.null_courses import null_courses
 from experiments.power import Plan, plan_from, power_table
-from experiments.power_formula import average_power
+from experiments.power_formula import average_power, shown, side_by_side
 from experiments.question import Question
 from features.errors import NotEnoughData, OptionError
 from personalize.effects.adjusted import Errors
@@ -283,12 +283,15 @@ def test_the_closed_form_of_power_by_hand():
 def test_simulated_power_lies_where_the_closed_form_puts_it():
     """The average effect only, which takes a twentieth of a second a study; 60 studies, two Monte Carlo errors .13."""
     options = Plan(effect=-1.5, effect_sd=0.0).options()
-    found = 0
-    for seed in range(60):
-        one = panel_dynamics(simulate_clinic(n_patients=100, n_sessions=8, random_state=seed, options=options).panel)
-        found += abs(one.average.estimate) > one.quantile(0.95) * np.sqrt(one.average.variance)
+    found = sum(shown(options, 100, 8, seed) for seed in range(60))
     best = average_power(options, 100, 8, 20)
     assert best - power.FORMULA_COSTS - 0.13 < found / 60 < best + 0.13
+
+
+def test_both_powers_side_by_side(monkeypatch):
+    monkeypatch.setattr(power_formula, "SIZES", ((60, 8),))
+    table = side_by_side({"nothing": Plan(effect=0.0, effect_sd=0.0).options()}, 12)
+    assert table["formula"].tolist() == pytest.approx([0.05]) and 0 <= table["simulated"].item() < 0.4
 
 
 def test_power_table_by_hand():

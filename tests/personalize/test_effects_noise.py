@@ -8,7 +8,7 @@ import pytest
 from personalize.effects.adjusted import Errors
 from personalize.effects.alliance_effect import AllianceEffect
 from personalize.effects.first_stage import FirstStage, first_stage
-from personalize.effects.noise import FEWEST_PRIOR, own_noise
+from personalize.effects.noise import FEWEST_PRIOR, MEMORY, own_noise, working_noise
 from personalize.effects.transitions import Transitions
 from personalize.effects.within import Moments, projection
 from personalize.simulate import SimulatedClinic, simulate_clinic
@@ -88,3 +88,37 @@ def test_a_patient_whose_outcome_stands_still_is_not_certain() -> None:
     known = np.delete(np.arange(60), [7, 8, 9])
     assert np.corrcoef(np.log(ratio[known]), np.log(scale[known]))[0, 1] > 0.6
     assert own_noise(m, np.zeros(5), np.ones(60), np.full(60, 1.5)) == pytest.approx(np.ones(60))
+
+
+def test_freedom_counts_the_neighbours_there_are() -> None:
+    """E[r̃'r̃] / s² = n − Σ_ts q(|t − s|) / n, session by session; with gaps fewer sessions are neighbours.
+
+    r is autocorrelated at lags 1 and 2, and every patient has other sessions: taking them for uninterrupted stated
+    the noise of clinics with gaps 1 % too large, and all of it was taken off the differences between patients.
+    """
+    rng = np.random.default_rng(5)
+    n_patients, n_sessions = 400, 14
+    white = rng.standard_normal((n_patients, n_sessions + 2))
+    r = white[:, 2:] + 0.5 * white[:, 1:-1] + 0.3 * white[:, :-2]
+    there = rng.random((n_patients, n_sessions)) < 0.7
+    there[:, :4] = True
+    patient, position = np.nonzero(there)
+    rows = len(patient)
+    steps = Transitions(
+        patient, position, position + 1.0, np.zeros(rows), np.zeros((rows, 2)), np.zeros((rows, 0)), n_patients
+    )
+    within = projection(steps, detrend=False)
+    values = np.column_stack([rng.standard_normal((rows, 2)), r[there]])
+    moved = within.transform(values)
+    cross = np.stack([within.sums(values[:, [i]] * moved) for i in range(3)], axis=1)
+    m = Moments(cross, values, position, within, 0)
+    noise, _, freedom = working_noise(m, np.zeros(5))
+    # the true autocorrelations; those estimated from 4,000 sessions differ by their error
+    memory = np.array([0.5 + 0.15, 0.3]) / (1 + 0.25 + 0.09)
+    assert len(memory) == MEMORY
+    for k in range(n_patients):
+        where = np.flatnonzero(there[k])
+        apart = np.abs(np.subtract.outer(where, where))
+        together = (apart == 0) + memory[0] * (apart == 1) + memory[1] * (apart == 2)
+        assert freedom[k] == pytest.approx(len(where) - together.sum() / len(where), abs=0.15)
+    assert noise == pytest.approx(1 + 0.25 + 0.09, rel=0.05)

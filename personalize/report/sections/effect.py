@@ -83,7 +83,7 @@ def section(inputs: ReportInputs, words: Words) -> Section:
     behind = pd.DataFrame(rows, columns=["estimate of", "estimate", "lower", "upper"])
     head = ("estimate of", "estimate", f"lower {level}", f"upper {level}")
     caption = "The average effect. The first line is the one used"
-    caption += "; it weighs the two treatments of trends below it." if weighed else "."
+    caption += "; it shrinks own trends as far as they vary, and need not lie between the last two." if weighed else "."
     figures = [Figure(svg, caption, table(behind, head))]
     return Section("effect", title(words), said, [*figures, *grid(inputs.sensitivity, words)], short="Average effect")
 
