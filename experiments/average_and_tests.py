@@ -5,8 +5,8 @@ tests of heterogeneity reject at their level where nothing varies. Beside it the
 half-panel jackknife; and how far the true effects lie off where patients weigh by how much their alliance moved, as in
 any pooled estimate (where effects change with time, long treatments weigh more). "passes" is what two solutions, with
 individual trends kept and removed, say when combined by the evidence that they differ: the average of own slopes, whose
-trends are shrunken as far as trends vary, should err less. Falsification: the clinics "null" and
-"constant". Seeds from 20000 were used to choose nothing.
+trends are shrunken as far as trends vary, should err less. Falsification: the clinics "null" and "constant". Seeds from
+20000 were used to choose nothing.
 
 Run ``python -m experiments.average_and_tests --presets null constant --sessions 12 --clinics 500``.
 """
@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from personalize.effects.adjusted import Errors
+from personalize.effects.adjusted import BETA, Errors
+from personalize.effects.average import combine_dynamics
 from personalize.effects.checks import clusters as clusters_of
 from personalize.effects.first_stage import first_stage
 from personalize.effects.sensitivity import half_panel
@@ -51,7 +52,7 @@ def one(preset: str, patients: int, sessions: int, seed: int) -> dict[str, float
         "width": average["upper"] - average["lower"],
         "weighing": float(np.average(effects, weights=first.slopes.spread)) - truth,
         "uncorrected_error": average["uncorrected"] - truth,
-        "passes_error": float(first.average.of_passes[1]) - truth,
+        "passes_error": float(combine_dynamics(first.average).theta[BETA]) - truth,
         "jackknife_error": np.nan if jackknife is None else jackknife.value - truth,
         "p_any": first.any_test.p_value,
         "p_baseline": first.baseline_test.p_value,

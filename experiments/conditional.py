@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from experiments.dynamics import PanelDynamics
-from personalize.effects.adjusted import BETA, KAPPA0, KAPPA1, PHI, RHO, Errors
+from personalize.effects.adjusted import BETA, Errors
 from personalize.effects.average import FEWEST_STEPS, combine_dynamics
 from personalize.effects.own_slopes import OwnSlopes, own_slopes
+from personalize.effects.slope_average import slope_mean, slope_mean_gradient, slope_mean_influence
 from personalize.effects.transitions import Floats, Grid, Ints, Transitions, outcome_steps
 from personalize.effects.within import moments, projection
 
@@ -84,24 +85,18 @@ def window_effect(found: PanelDynamics, grid: Grid, errors: Errors) -> Estimate 
         own = own_slopes(
             m, replace(dynamics, theta=theta, uncorrected=theta), errors, corrected=found.average.corrected
         )
-        moving = np.isfinite(own.slope)
-        return float(own.spread[moving] @ own.slope[moving] / own.spread[moving].sum()), own
+        return slope_mean(own), own
 
     theta = found.theta.copy()
     for _ in range(4):  # the correction depends, weakly, on the window's own effect
         theta[BETA] = pooled(theta)[0]
     value, own = pooled(theta)
-    n = len(found.influence)
-    moving = np.isfinite(own.slope)
-    score = np.where(moving, own.spread * (np.where(moving, own.slope, 0.0) - value), 0.0)
-    cluster = found.clusters[m.within.who]
-    total = own.spread[moving].sum() - np.bincount(cluster, np.where(moving, own.spread, 0.0), n)
-    influence = np.bincount(cluster, score, n) / total
-    for k in (RHO, PHI, KAPPA0, KAPPA1):
-        step = np.zeros(len(theta))
-        step[k] = 1e-4
-        slope = (pooled(theta + step)[0] - pooled(theta - step)[0]) / 2e-4
-        influence = influence + slope * found.influence[:, k]
+    gradient = np.zeros(len(theta))
+    if found.average.corrected:
+        gradient = slope_mean_gradient(m, own, replace(dynamics, theta=theta))
+        gradient[BETA] = 0.0  # the window has its own
+    direct = slope_mean_influence(own, found.clusters, len(found.influence))
+    influence = direct + found.influence @ gradient
     return Estimate(value, influence, len(m.within.who))
 
 

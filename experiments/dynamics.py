@@ -94,19 +94,15 @@ def panel_dynamics(panel: Panel, errors: Errors | None = None) -> PanelDynamics:
 
 def whole_system(average: Average) -> tuple[Floats, Floats, Floats]:
     """All five coefficients, combined over the two passes with the weight `average_effect` gave them."""
-    kept = average.kept.dynamics
-    if not average.corrected:
-        doubt = np.diag((kept.theta - kept.uncorrected) ** 2)
-        return kept.uncorrected, kept.uncorrected_influence, kept.uncorrected_covariance + doubt
-    theta = combine_dynamics(average).theta
-    if average.removed is None:
-        left = np.zeros(5) if kept.converged else (kept.theta - kept.uncorrected) ** 2
-        return theta, kept.influence, kept.influence.T @ kept.influence + np.diag(left)
-    w, removed = average.weight_kept, average.removed.dynamics
-    influence = w * kept.influence + (1 - w) * removed.influence
-    contrast = ((kept.influence - removed.influence) ** 2).sum(axis=0)
-    left = w**2 * np.maximum((kept.theta - removed.theta) ** 2 - contrast, 0.0) if w < 1 else np.zeros(5)
-    return theta, influence, influence.T @ influence + np.diag(left)
+    kept, dynamics = average.kept.dynamics, combine_dynamics(average)
+    left = np.zeros(5)
+    if not average.corrected or not kept.converged:
+        left = (kept.theta - kept.uncorrected) ** 2
+    elif average.removed is not None and average.weight_kept < 1:
+        removed = average.removed.dynamics
+        contrast = ((kept.influence - removed.influence) ** 2).sum(axis=0)
+        left = average.weight_kept**2 * np.maximum((kept.theta - removed.theta) ** 2 - contrast, 0.0)
+    return dynamics.theta, dynamics.influence, dynamics.covariance + np.diag(left)
 
 
 def outcome_response(theta: Floats, lags: int) -> Floats:

@@ -33,7 +33,7 @@ from personalize.simulate import ClinicOptions, simulate_clinic
 LEVEL = 0.95
 CLAIM = "A study of this size would show the average effect, that patients differ, and whom to target."
 TARGETS = ("average effect", "patients differ", "intake predicts who", "ranking better than chance")
-FORMULA_COSTS = 0.15  # what the closed form leaves out took at most this much power, 15 plans of 100 studies each
+FORMULA_COSTS = 0.10  # what the closed form leaves out takes at most this much power (`experiments.power_check`)
 GRID_PATIENTS, GRID_SESSIONS = (100, 200, 400), (8, 12)
 
 

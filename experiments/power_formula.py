@@ -1,30 +1,15 @@
-"""Power for the average effect in closed form: what simulated power is held against, and a first answer at once.
-
-Run ``python -m experiments.power_formula --clinics 100`` for both side by side.
-"""
+"""Power for the average effect in closed form: what simulated power is held against, and a first answer at once."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
-from functools import partial
-
 import numpy as np
-import pandas as pd
-from joblib import Parallel, delayed
 from scipy.stats import nct
 from scipy.stats import t as student
 
 from experiments.levels import FEWEST_CLUSTERS
 from experiments.mean_errors import autocovariance
-from personalize.effects.adjusted import Errors
-from personalize.effects.first_stage import first_stage
-from personalize.effects.tables import average_table
-from personalize.simulate import ClinicOptions, simulate_clinic
+from personalize.simulate import ClinicOptions
 
-SIZES = ((60, 8), (100, 8), (200, 8), (100, 12), (200, 20))  # patients and sessions of the table
-CASELOAD = 20
 CERTAIN = 8.0  # standard errors from zero beyond which power is 1 to five digits; the tail cannot be computed there
 
 
@@ -63,44 +48,3 @@ def average_power(o: ClinicOptions, patients: int, sessions: int, caseload: int,
     if shift > CERTAIN:
         return 1.0
     return float(nct.sf(limit, freedom, shift) + nct.cdf(-limit, freedom, shift))
-
-
-def shown(o: ClinicOptions, patients: int, sessions: int, seed: int, level: float = 0.95) -> bool:
-    """Whether the interval of the average effect excludes zero in one simulated study."""
-    panel, _ = simulate_clinic(
-        n_patients=patients, n_sessions=sessions, patients_per_therapist=CASELOAD, random_state=seed, options=o
-    )
-    found = first_stage(panel, Errors(o.alliance_sem))
-    return bool(average_table(found.average, found.slopes, panel, level)["p_value"] < 1 - level)
-
-
-def side_by_side(named: dict[str, ClinicOptions], clinics: int, n_jobs: int = 1) -> pd.DataFrame:
-    """Power by formula, and share of simulated studies (seeds from 0) that show the average; a row a plan and size."""
-    rows = []
-    for name, o in named.items():
-        for patients, sessions in SIZES:
-            one = delayed(partial(shown, o, patients, sessions))
-            share = np.mean(Parallel(n_jobs=n_jobs)(one(seed) for seed in range(clinics)))
-            best = average_power(o, patients, sessions, CASELOAD)
-            rows.append((name, patients, sessions, best, float(share)))
-    return pd.DataFrame(rows, columns=["plan", "patients", "sessions", "formula", "simulated"])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Table of docs/experiments/power.md: average effect -1, with and without differences and measurement error."""
-    from experiments.power import Plan  # which uses this module
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clinics", type=int, default=100)
-    parser.add_argument("--jobs", type=int, default=1)
-    given = parser.parse_args(arguments)
-    plans = {
-        f"SD {sd}, SEM {sem}": Plan(effect=-1.0, effect_sd=sd, alliance_sem=sem).options()
-        for sd, sem in ((1.9, 0.0), (0.0, 0.0), (1.9, 0.3))
-    }
-    print(side_by_side(plans, given.clinics, given.jobs).round(3).to_string(index=False))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -370,7 +370,8 @@ class AllianceEffect(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         DataFrame with columns centring, detrend, lag, correction, lagged_outcome, estimate, lower, upper, se,
-        n_patients, n_transitions, default, note
+        n_patients, n_transitions, default, note; ``default`` marks the two solutions, with individual trends kept and
+        removed, whose dynamics `average_` is corrected with
         """
         self._fitted()
         if not hasattr(self, "_panel"):

@@ -87,13 +87,6 @@ class Average:
         return float(self.covariance[1, 1])
 
     @property
-    def of_passes(self) -> Floats:
-        """Persistence and effect of the two passes, combined, shape (2,)."""
-        if self.removed is None:
-            return self.kept.pair if self.corrected else self.kept.dynamics.uncorrected[[RHO, BETA]]
-        return self.weight_kept * self.kept.pair + (1.0 - self.weight_kept) * self.removed.pair
-
-    @property
     def growth_variance(self) -> float:
         """Variance of individual linear trends left in the outcome's residuals, points² per step²."""
         return growth_variance(self.kept.moments, self.pair)
@@ -192,16 +185,24 @@ def average_effect(
 
 
 def combine_dynamics(average: Average) -> Dynamics:
-    """Dynamics that own slopes are built with: the two passes, weighted as the average is."""
+    """Dynamics that own slopes are built with: the two passes, weighted, with the influence and covariance of that."""
     kept = average.kept.dynamics
     if not average.corrected:
-        return replace(kept, theta=kept.uncorrected)
+        return replace(
+            kept,
+            theta=kept.uncorrected,
+            influence=kept.uncorrected_influence,
+            covariance=kept.uncorrected_covariance,
+        )
     if average.removed is None:
         return kept
     removed, w = average.removed.dynamics, average.weight_kept
+    influence = w * kept.influence + (1 - w) * removed.influence
     return replace(
         kept,
         theta=w * kept.theta + (1 - w) * removed.theta,
+        influence=influence,
+        covariance=influence.T @ influence,
         noise=w * kept.noise + (1 - w) * removed.noise,
         alliance_noise=w * kept.alliance_noise + (1 - w) * removed.alliance_noise,
     )

@@ -8,13 +8,13 @@ import pytest
 from scipy.stats import norm, t
 from sklearn.base import clone
 
-from experiments import for_whom, forecast_value, power, power_formula, targeting, when
+from experiments import for_whom, forecast_value, power, power_check, targeting, when
 from experiments.conditional import Estimate, phase_windows, window_grid
 from experiments.conditions import RUPTURE, SYMPTOMS, conditions
 from experiments.dynamics import panel_dynamics, whole_system
 from experiments.null_courses import null_courses
 from experiments.power import Plan, plan_from, power_table
-from experiments.power_formula import average_power, shown, side_by_side
+from experiments.power_formula import average_power
 from experiments.question import Question
 from features.errors import NotEnoughData, OptionError
 from personalize.effects.adjusted import Errors
@@ -281,17 +281,22 @@ def test_the_closed_form_of_power_by_hand():
 
 
 def test_simulated_power_lies_where_the_closed_form_puts_it():
-    """The average effect only, which takes a twentieth of a second a study; 60 studies, two Monte Carlo errors .13."""
-    options = Plan(effect=-1.5, effect_sd=0.0).options()
-    found = sum(shown(options, 100, 8, seed) for seed in range(60))
-    best = average_power(options, 100, 8, 20)
+    """The average effect only; 60 studies, two Monte Carlo errors .13."""
+    plan = Plan(effect=-1.5, effect_sd=0.0)
+    found = sum(power_check.shown(plan, 100, 8, seed) for seed in range(60))
+    best = average_power(plan.options(), 100, 8, 20)
     assert best - power.FORMULA_COSTS - 0.13 < found / 60 < best + 0.13
 
 
-def test_both_powers_side_by_side(monkeypatch):
-    monkeypatch.setattr(power_formula, "SIZES", ((60, 8),))
-    table = side_by_side({"nothing": Plan(effect=0.0, effect_sd=0.0).options()}, 12)
-    assert table["formula"].tolist() == pytest.approx([0.05]) and 0 <= table["simulated"].item() < 0.4
+def test_closed_form_and_simulation_stand_side_by_side(monkeypatch, capsys):
+    monkeypatch.setattr(power_check, "SIZES", ((60, 8),))
+    monkeypatch.setattr(power_check, "DIFFERENCES", ((0.0, 0.0), (1.9, 0.3)))
+    table = power_check.power_check(4)
+    plans = Plan(effect=-1.0, effect_sd=0.0), Plan(effect=-1.0, effect_sd=1.9, alliance_sem=0.3)
+    assert table["formula"].tolist() == [average_power(plan.options(), 60, 8, 20) for plan in plans]
+    shown = [np.mean([power_check.shown(plan, 60, 8, seed) for seed in range(4)]) for plan in plans]
+    assert table["simulated"].tolist() == shown
+    assert power_check.main(["--clinics", "4"]) == 0 and "0.325" in capsys.readouterr().out
 
 
 def test_power_table_by_hand():

@@ -120,8 +120,9 @@ def grid(found: pd.DataFrame | None, words: Words) -> list[Figure]:
     above = int((known["estimate"] < 0).sum())
     caption = (
         f"Other choices: the average under every combination of choices, {above} of {len(known)} below zero. Large "
-        "dots: the default. Lag 2 asks for the effect two sessions on, and choices without correction are known to be "
-        "biased; they stand here so that nothing is hidden."
+        "dots: the two solutions, own trends kept and removed, with whose dynamics the average above is corrected. "
+        "Lag 2 asks for the effect two sessions on, and choices without correction are known to be biased; they stand "
+        "here so that nothing is hidden."
     )
     count = "n_patients" if "n_patients" in frame.columns else "n"
     columns = [*choices.values(), *(c for c in ("note",) if c in frame), "estimate", "lower", "upper",
